@@ -1,0 +1,92 @@
+"""absl flags made from the config's fields, and back; the only module that touches `absl.flags`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable
+
+from absl import app, flags
+
+from daaf_tf.config import Config, flat, settings
+from daaf_tf.errors import UserError
+
+FLAGS = flags.FLAGS
+
+
+def define_settings(*sections: str) -> None:
+    """Define one flag for every setting of the named config sections, all sections by default.
+
+    The flag has the name, default, help and choices of the field in `daaf_tf.config`.
+    """
+    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    for name, (section, field) in settings().items():
+        if sections and section not in sections:
+            continue
+        choices, text = field.metadata["choices"], field.metadata["help"]
+        if type(field.default) is tuple:
+            flags.DEFINE_list(name, list(field.default), text)
+        elif type(field.default) is str and choices:
+            flags.DEFINE_enum(name, field.default, choices, text)
+        elif type(field.default) is str:
+            flags.DEFINE_string(name, field.default, text)
+        else:
+            shown = f"{text} One of {', '.join(map(str, choices))}." if choices else text
+            define[type(field.default)](name, field.default, shown)
+
+
+def config_from_flags(base: Config | None = None) -> Config:
+    """Return the config that the parsed flags describe.
+
+    Args:
+      base: where a setting comes from whose flag was not given (say, a model directory's config);
+        None: the defaults.
+
+    Raises:
+      UserError: a value that is not allowed, with the flag's name.
+    """
+    values = {}
+    for name, (_, field) in settings().items():
+        if name in FLAGS and (base is None or FLAGS[name].present):
+            values[name] = _parse(name, FLAGS[name].value, field.default)
+    return (base or Config()).replace(**values)
+
+
+def _parse(name: str, value: Any, default: Any) -> Any:
+    if type(default) is not tuple:
+        return value
+    try:
+        return tuple(int(item) for item in value if str(item).strip())
+    except ValueError:
+        raise UserError(f"--{name}={','.join(value)}: expected whole numbers and commas") from None
+
+
+def to_flagfile(config: Config) -> str:
+    """Return the config as the text of a flagfile, one `--name=value` a line."""
+    lines = []
+    for name, value in flat(config).items():
+        shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        lines.append(f"--{name}={str(shown).lower() if isinstance(value, bool) else shown}")
+    return "\n".join(lines) + "\n"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parse the command line and call `main()`; show a UserError as one line and exit with code 1.
+
+    Arguments that are no flags are refused: a typing error must not pass silently.
+    """
+
+    def guarded(arguments: list[str]) -> None:
+        try:
+            if len(arguments) > 1:
+                raise UserError(
+                    f"unexpected argument {arguments[1]!r}: flags are written --name=value"
+                )
+            main()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded)
