@@ -20,22 +20,30 @@ def _choose_keras() -> None:
     TensorFlow 2.15 has Keras 2 built in and breaks when asked for the legacy one; TensorFlow 2.16
     and newer has it as the package tf_keras, and takes it only if asked before it is imported.
     """
-    try:
-        version = importlib.metadata.version("tensorflow")
-    except importlib.metadata.PackageNotFoundError:
+    version = _find_tensorflow()
+    if version is None:
         return
-    if tuple(int(part) for part in version.split(".")[:2]) < (2, 16):
+    if version < (2, 16):
+        os.environ.pop("TF_USE_LEGACY_KERAS", None)
         return
-    if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in (
-        "1",
-        "true",
-        "True",
-    ):
+    asked = os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True")
+    if "tensorflow" in sys.modules and not asked:
         raise ImportError(
             "daaf_tf needs Keras 2, but TensorFlow was imported first and has chosen Keras 3: "
             "import daaf_tf before tensorflow, or set TF_USE_LEGACY_KERAS=1 in the environment."
         )
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+
+def _find_tensorflow() -> tuple[int, ...] | None:
+    """Return (major, minor) of the installed TensorFlow, under whichever name it came."""
+    for name in ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"):
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return tuple(int(part) for part in version.split(".")[:2])
+    return None
 
 
 # TensorFlow 2.15 reports three "errors" and a warning at every import on a machine without CUDA.

@@ -12,26 +12,13 @@ import math
 from typing import Any
 
 from daaf_tf.errors import UserError
+from daaf_tf.settings import Section, setting
 
 SOFT_MARGIN = "soft"
 
 
-def setting(default, help_text, *, choices=None, minimum=None, maximum=None):
-    """Declare a dataclass field with what a flag needs to know about it.
-
-    Args:
-      default: default value; its type is the type of the setting (bool, int, float, str or tuple).
-      help_text: one line for `--help`.
-      choices: allowed values, or None for any.
-      minimum: smallest allowed number (inclusive), or None.
-      maximum: largest allowed number (inclusive), or None.
-    """
-    metadata = {"help": help_text, "choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Section):
     """Where batches come from and what is done to each image."""
 
     data_dir: str = setting("", "Folder of TFRecords that tools/make_tfrecords.py wrote.")
@@ -45,13 +32,17 @@ class DataConfig:
         0,
         "Height to which a training image is resized before the random crop; 0: image_height.",
         minimum=0,
+        maximum=8192,
     )
     resize_width: int = setting(
         0,
         "Width to which a training image is resized before the random crop; 0: image_width.",
         minimum=0,
+        maximum=8192,
     )
-    padding: int = setting(0, "Black pixels added on each side before the random crop.", minimum=0)
+    padding: int = setting(
+        0, "Black pixels added on each side before the random crop.", minimum=0, maximum=1024
+    )
     flip_probability: float = setting(
         0.5, "Probability of a left-right flip.", minimum=0, maximum=1
     )
@@ -74,11 +65,31 @@ class DataConfig:
         18, "P: distinct identities in a (global) batch.", minimum=2
     )
     images_per_identity: int = setting(4, "K: images of each identity in a batch.", minimum=1)
-    seed: int = setting(1, "Seed of weights, sampling and augmentation.", minimum=0)
+    seed: int = setting(
+        1, "Seed of weights, sampling and augmentation.", minimum=0, maximum=2**32 - 1
+    )
+    train_digest: str = setting(
+        "", "Digest of the training records; empty: of those in data_dir (set by training)."
+    )
+
+    def check(self) -> None:
+        """Check the erased area and the room for a crop."""
+        if self.erasing_min_area > self.erasing_max_area:
+            raise UserError(
+                f"--erasing_min_area={self.erasing_min_area} is larger than "
+                f"--erasing_max_area={self.erasing_max_area}"
+            )
+        for axis in ("height", "width"):
+            image, resized = getattr(self, f"image_{axis}"), getattr(self, f"resize_{axis}")
+            if resized and resized + 2 * self.padding < image:
+                raise UserError(
+                    f"--resize_{axis}={resized} with --padding={self.padding} leaves no room for "
+                    f"a crop of --image_{axis}={image}; make it {image - 2 * self.padding} or more"
+                )
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Section):
     """Backbone, head and the two attention branches."""
 
     backbone: str = setting(
@@ -107,7 +118,7 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Section):
     """Terms of the loss and their weights."""
 
     margin: str = setting(SOFT_MARGIN, "Triplet margin: 'soft' (softplus) or a number.")
@@ -139,13 +150,27 @@ class LossConfig:
         False, "Mine triplets inside each replica's share instead of the global batch."
     )
 
+    def check(self) -> None:
+        """Check the margin, and that something teaches the embedding."""
+        if self.margin != SOFT_MARGIN:
+            try:
+                number = float(self.margin)
+            except ValueError:
+                number = math.nan
+            if not (math.isfinite(number) and number >= 0):
+                raise UserError(f"--margin={self.margin}: expected 'soft' or a number of 0 or more")
+        if not (self.triplet_weight or self.identity_weight):
+            raise UserError(
+                "--triplet_weight=0 and --identity_weight=0: nothing would teach the embedding"
+            )
+
     def parsed_margin(self) -> str | float:
         """Return SOFT_MARGIN or the margin as a number."""
         return SOFT_MARGIN if self.margin == SOFT_MARGIN else float(self.margin)
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Section):
     """Optimizer and learning-rate schedule."""
 
     optimizer: str = setting("adam", "Optimizer.", choices=("adam", "sgd"))
@@ -174,9 +199,17 @@ class OptimizerConfig:
         (), "multistep: steps at which the rate falls, comma-separated."
     )
 
+    def check(self) -> None:
+        """Check the milestones."""
+        if self.schedule == "multistep" and not self.milestones:
+            raise UserError("--schedule=multistep needs --milestones, e.g. --milestones=8000,14000")
+        if self.milestones != tuple(sorted({step for step in self.milestones if step > 0})):
+            shown = ",".join(map(str, self.milestones))
+            raise UserError(f"--milestones={shown}: expected growing steps above 0")
+
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Section):
     """Length, place and rhythm of a run."""
 
     total_steps: int = setting(25000, "Steps to train.", minimum=1)
@@ -205,7 +238,7 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvalConfig:
+class EvalConfig(Section):
     """How embeddings are computed and compared at test time."""
 
     eval_batch_size: int = setting(64, "Images embedded at a time.", minimum=1)
@@ -216,7 +249,11 @@ class EvalConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One run, whole."""
+    """One run, whole.
+
+    Raises:
+      UserError: when made with settings that do not go together.
+    """
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -224,6 +261,13 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
+
+    def __post_init__(self):
+        if self.loss.triplet_weight and self.data.images_per_identity < 2:
+            raise UserError(
+                "--images_per_identity=1: the triplet loss needs 2 or more images of a person in "
+                "a batch"
+            )
 
     @property
     def batch_size(self) -> int:
@@ -259,14 +303,25 @@ class Config:
                 name: value for name, value in values.items() if known[name][0] == section.name
             }
             sections[section.name] = dataclasses.replace(old, **changes)
-        return check(Config(**sections))
+        return Config(**sections)
 
 
-# Settings that may change when a run is resumed: where and how often, not what is trained.
+# Settings that may change when a run is resumed: where, how often and how long; the rest says what
+# each step does.
 CHANGEABLE_ON_RESUME = frozenset(
-    ("data_dir", "log_every", "checkpoint_every", "keep_checkpoints", "eval_every", "pictures_every",
-     "eval_batch_size", "eval_metric")
-)  # fmt: skip
+    (
+        "data_dir",
+        "total_steps",
+        "num_cpu_replicas",
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "eval_every",
+        "pictures_every",
+        "eval_batch_size",
+        "eval_metric",
+    )
+)
 
 
 def settings() -> dict[str, tuple[str, dataclasses.Field]]:
@@ -285,76 +340,12 @@ def flat(config: Config) -> dict[str, Any]:
     }
 
 
-def check(config: Config) -> Config:
-    """Return the config if every value is allowed.
-
-    Raises:
-      UserError: the first value that is not allowed, with the setting's name and what is.
-    """
-    values = flat(config)
-    for name, (_, field) in settings().items():
-        _check_value(name, values[name], field)
-    if config.loss.margin != SOFT_MARGIN:
-        _check_margin(config.loss.margin)
-    data = config.data
-    if data.erasing_min_area > data.erasing_max_area:
-        raise UserError(
-            f"--erasing_min_area={data.erasing_min_area} is larger than "
-            f"--erasing_max_area={data.erasing_max_area}"
-        )
-    for axis, image, resized in (
-        ("height", data.image_height, data.resize_height),
-        ("width", data.image_width, data.resize_width),
-    ):
-        if resized and resized + 2 * data.padding < image:
-            raise UserError(
-                f"--resize_{axis}={resized} with --padding={data.padding} leaves no room for a crop "
-                f"of --image_{axis}={image}; make it {image - 2 * data.padding} or more"
-            )
-    milestones = config.optimizer.milestones
-    if list(milestones) != sorted(set(milestones)) or any(step < 1 for step in milestones):
-        raise UserError(
-            f"--milestones={','.join(map(str, milestones))}: expected growing steps above 0"
-        )
-    return config
-
-
-def _check_value(name: str, value: Any, field: dataclasses.Field) -> None:
-    expected = type(field.default)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) is not expected:
-        raise UserError(
-            f"--{name}={value!r}: expected {expected.__name__}, received {type(value).__name__}"
-        )
-    if expected is tuple and not all(type(item) is int for item in value):
-        raise UserError(f"--{name}={value!r}: expected whole numbers")
-    if expected is float and not math.isfinite(value):
-        raise UserError(f"--{name}={value}: expected a finite number")
-    choices, minimum, maximum = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
-    if choices is not None and value not in choices:
-        raise UserError(f"--{name}={value}: expected one of {', '.join(map(str, choices))}")
-    if minimum is not None and value < minimum:
-        raise UserError(f"--{name}={value}: expected {minimum} or more")
-    if maximum is not None and value > maximum:
-        raise UserError(f"--{name}={value}: expected {maximum} or less")
-
-
-def _check_margin(margin: str) -> None:
-    try:
-        number = float(margin)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise UserError(f"--margin={margin}: expected 'soft' or a number of 0 or more")
-
-
 def to_json(config: Config) -> str:
     """Return the config as indented JSON, section by section."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
-def from_json(text: str, origin: str = "config") -> Config:
+def from_json(text: str | bytes, origin: str = "config") -> Config:
     """Return the config that `to_json` wrote.
 
     Args:
@@ -382,7 +373,10 @@ def from_json(text: str, origin: str = "config") -> Config:
         raise UserError(
             f"{origin}: unknown settings {', '.join(unknown)}; another version wrote it"
         )
-    return Config().replace(**values)
+    try:
+        return Config().replace(**values)
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from error
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -1,16 +1,30 @@
-"""absl flags made from the config's fields, and back; the only module that touches `absl.flags`."""
+"""absl flags made from the config's fields, and back; the only module that touches `absl.flags`.
+
+Programs define what is not a setting (a folder to write to, say) with the `DEFINE_` functions that
+are handed on here.
+"""
 
 from __future__ import annotations
 
 import sys
 from typing import Any, Callable
 
-from absl import app, flags
+from absl import app, flags, logging
+from absl.flags import (  # noqa: F401 (for programs)
+    DEFINE_bool,
+    DEFINE_enum,
+    DEFINE_integer,
+    DEFINE_string,
+    mark_flags_as_required,
+)
 
 from daaf_tf.config import Config, flat, settings
 from daaf_tf.errors import UserError
 
 FLAGS = flags.FLAGS
+
+# What is defined here belongs to the program that asked for it, so that its --help shows it.
+flags.disclaim_key_flags()
 
 
 def define_settings(*sections: str) -> None:
@@ -18,6 +32,9 @@ def define_settings(*sections: str) -> None:
 
     The flag has the name, default, help and choices of the field in `daaf_tf.config`.
     """
+    unknown = set(sections) - {section for section, _ in settings().values()}
+    if unknown:
+        raise ValueError(f"no such sections: {', '.join(sorted(unknown))}")
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
     for name, (section, field) in settings().items():
         if sections and section not in sections:
@@ -76,6 +93,9 @@ def run(main: Callable[[], None]) -> None:
     """
 
     def guarded(arguments: list[str]) -> None:
+        # What libraries log for their developers is kept off the screen, unless it is asked for.
+        if not FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)
         try:
             if len(arguments) > 1:
                 raise UserError(

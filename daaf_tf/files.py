@@ -1,0 +1,29 @@
+"""Writing files so that one that exists is whole."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+
+def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
+    """Write a file under a temporary name beside it and rename it.
+
+    Args:
+      path: the file; replaced if it exists.
+      content: text (written as UTF-8) or bytes.
+
+    Raises:
+      OSError: the file system's own reason (full, read-only); what existed before is untouched.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
