@@ -1,0 +1,126 @@
+"""Losses of the two attention branches on targets in 0..1, one value per sample.
+
+A sample without annotation has presence 0: it adds nothing to loss or gradient. In Keras presence
+arrives as the sample weight of the output. Keras divides by the batch size whatever the weights
+are, so a batch with few annotations pulls less; it is not scaled up.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from daaf_tf.errors import UserError
+
+MASK_LOSSES = ("mse", "bce")
+
+# Cross-entropy sees probabilities of at least this, what float32 resolves just below 1.
+SMALLEST_PROBABILITY = 1e-7
+
+
+def mask_loss(
+    targets: tf.Tensor,
+    predictions: tf.Tensor,
+    *,
+    kind: str = "mse",
+    presence: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Compute the mean loss over the pixels of each person mask.
+
+    Args:
+      targets: [B, h, w, 1] in 0..1, 1 on the person.
+      predictions: [B, h, w, 1] in 0..1, any float dtype; computed in float32.
+      kind: "mse", squared error, or "bce", binary cross-entropy, which is finite for predictions
+        of exactly 0 and 1 (at most 16.2 a pixel) and has the targets' own entropy as its minimum.
+      presence: [B], 1 where the sample has a mask and 0 where not; None: all have.
+
+    Returns:
+      [B] float32.
+
+    Raises:
+      UserError: an unknown kind.
+    """
+    if kind not in MASK_LOSSES:
+        raise UserError(f"mask loss {kind!r}: expected one of {', '.join(MASK_LOSSES)}")
+    targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
+    if kind == "mse":
+        values = tf.math.squared_difference(predictions, targets)
+    else:
+        values = -targets * _safe_log(predictions) - (1.0 - targets) * _safe_log(1.0 - predictions)
+    return _mean_per_sample(values, presence)
+
+
+def keypoints_loss(
+    targets: tf.Tensor,
+    predictions: tf.Tensor,
+    *,
+    foreground: float = 0.0,
+    presence: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Compute the mean weighted squared error over all pixels of the 17 maps of each sample.
+
+    One plain mean over 17 maps equals the paper's sum over six joint groups of group mean times
+    5/17, 2/17, 2/17, 4/17, 2/17, 2/17: the weights are the groups' shares of the joints.
+
+    Args:
+      targets: [B, h, w, 17] in 0..1.
+      predictions: [B, h, w, 17] in 0..1, any float dtype; computed in float32.
+      foreground: F of the pixel weight 1 + F x target. The mean is over pixels, not over weights,
+        so F adds to the loss. With 0 predicting nothing anywhere is already a good answer, since a
+        joint covers about one pixel in a hundred.
+      presence: [B], 1 where the sample has its maps and 0 where not; None: all have.
+
+    Returns:
+      [B] float32.
+    """
+    targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
+    squares = tf.math.squared_difference(predictions, targets)
+    return _mean_per_sample((1.0 + foreground * targets) * squares, presence)
+
+
+def _safe_log(probability: tf.Tensor) -> tf.Tensor:
+    return tf.math.log(tf.maximum(probability, SMALLEST_PROBABILITY))
+
+
+def _mean_per_sample(values: tf.Tensor, presence: tf.Tensor | None) -> tf.Tensor:
+    means = tf.reduce_mean(values, axis=[1, 2, 3])
+    return means if presence is None else means * tf.cast(tf.reshape(presence, [-1]), tf.float32)
+
+
+class MaskLoss(tf.keras.losses.Loss):
+    """`mask_loss` for Keras; presence is the sample weight.
+
+    Args:
+      kind: "mse" or "bce".
+    """
+
+    def __init__(self, kind: str = "mse", name: str = "mask_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self._kind = kind
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each sample, [B]."""
+        return mask_loss(y_true, y_pred, kind=self._kind)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "kind": self._kind}
+
+
+class KeypointsLoss(tf.keras.losses.Loss):
+    """`keypoints_loss` for Keras; presence is the sample weight.
+
+    Args:
+      foreground: F of the pixel weight 1 + F x target.
+    """
+
+    def __init__(self, foreground: float = 0.0, name: str = "keypoints_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self._foreground = foreground
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each sample, [B]."""
+        return keypoints_loss(y_true, y_pred, foreground=self._foreground)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "foreground": self._foreground}

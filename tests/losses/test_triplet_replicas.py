@@ -1,0 +1,33 @@
+"""Two replicas compute what one does: the whole program in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+PROGRAM = pathlib.Path(__file__).with_name("two_replicas_program.py")
+
+
+def test_two_replicas_equal_one_device_on_the_global_batch():
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM)],
+        env={**os.environ, "PYTHONPATH": str(PROGRAM.parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout.strip().splitlines()[-1])
+    assert report["losses"] < 1e-5
+    assert report["gradients"] < 1e-5
+    assert report["losses_in_scope"] < 1e-5
+    assert report["weights"] < 1e-5
+    assert len(report["logs"]) == 3
+    assert all(difference < 1e-5 for difference in report["logs"].values()), report["logs"]
+    # Local mining sees half of the persons: were it equal, the gather would prove nothing.
+    assert report["local_losses"] > 1e-2
+    assert report["local_weights"] > 1e-4
