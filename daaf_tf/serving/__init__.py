@@ -1,0 +1,16 @@
+"""SavedModel: written by training's side, loaded by anybody's."""
+
+from __future__ import annotations
+
+from daaf_tf.serving.embedder import Embedder, load
+
+__all__ = ["Embedder", "load", "write_saved_model"]
+
+
+def __getattr__(name: str):
+    # Who only loads a SavedModel shall need TensorFlow alone, not what the data package imports.
+    if name == "write_saved_model":
+        from daaf_tf.serving.export import write_saved_model
+
+        return write_saved_model
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
