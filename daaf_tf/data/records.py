@@ -1,0 +1,299 @@
+"""Shards of records on disk: written whole, read at random, never trusted blindly.
+
+A shard is a TFRecord file with an index beside it (`train-00000-of-00004.tfrecord` and `.index`):
+one line `offset length` per record, in the layout of DALI's tfrecord2idx. `manifest.json` names the
+shards of all splits; it is written last, so where it exists everything it names is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import struct
+
+import google_crc32c
+import numpy as np
+
+from daaf_tf import schema
+from daaf_tf.data.example import ImageRecord, make_example, parse_example
+from daaf_tf.errors import UserError
+
+__all__ = [
+    "MANIFEST",
+    "ImageRecord",
+    "RecordReader",
+    "ShardWriter",
+    "index_path",
+    "make_example",
+    "parse_example",
+    "read_manifest",
+    "shard_name",
+]
+
+MANIFEST = "manifest.json"
+
+# Framing of a TFRecord: uint64 length, masked CRC of the length, data, masked CRC of the data.
+_HEADER_BYTES = 12
+_FOOTER_BYTES = 4
+_FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES
+
+
+def shard_name(split: str, shard: int, num_shards: int) -> str:
+    """Return the file name of a shard, e.g. `train-00000-of-00004.tfrecord`."""
+    return f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
+
+
+def index_path(shard: str | os.PathLike) -> pathlib.Path:
+    """Return the path of the index that belongs to a shard."""
+    return pathlib.Path(shard).with_suffix(".index")
+
+
+def _masked_crc(data: bytes) -> bytes:
+    """Return the 4 bytes of the CRC-32C that TFRecord files carry (rotated and shifted)."""
+    crc = google_crc32c.value(data)
+    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    return struct.pack("<I", masked)
+
+
+def _make_header(data: bytes) -> bytes:
+    """Return the 12 bytes before a record's data: its length and the length's checksum."""
+    length = struct.pack("<Q", len(data))
+    return length + _masked_crc(length)
+
+
+class ShardWriter:
+    """Write one shard and its index under temporary names, and rename them when all is written.
+
+    Use it as a context manager. If the block raises, nothing is left on disk.
+
+    Attributes:
+      path: the shard.
+      images: records written so far.
+      bytes: size of the shard so far.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        """Prepare to write `path` (`*.tfrecord`); the files are made on entering the context."""
+        self.path = pathlib.Path(path)
+        self.images = 0
+        self.bytes = 0
+        self._hash = hashlib.sha256()
+        self._temporary = [
+            final.with_name(f".{final.name}.tmp") for final in (self.path, index_path(self.path))
+        ]
+
+    def __enter__(self) -> ShardWriter:
+        self._shard = open(self._temporary[0], "wb", buffering=1 << 20)
+        self._index = open(self._temporary[1], "w", encoding="ascii", newline="\n")
+        return self
+
+    def write(self, serialized: bytes) -> None:
+        """Append one record."""
+        frame = b"".join((_make_header(serialized), serialized, _masked_crc(serialized)))
+        self._shard.write(frame)
+        self._hash.update(frame)
+        self._index.write(f"{self.bytes} {len(frame)}\n")
+        self.images += 1
+        self.bytes += len(frame)
+
+    def summary(self) -> dict:
+        """Return the shard's entry in the manifest."""
+        return {
+            "file": self.path.name,
+            "images": self.images,
+            "bytes": self.bytes,
+            "sha256": self._hash.hexdigest(),
+        }
+
+    def __exit__(self, kind, error, traceback) -> None:
+        try:
+            self._close(keep=kind is None)
+        finally:
+            for temporary in self._temporary:
+                temporary.unlink(missing_ok=True)
+
+    def _close(self, keep: bool) -> None:
+        try:
+            for file in (self._shard, self._index):
+                if keep:
+                    file.flush()
+                    os.fsync(file.fileno())
+        finally:
+            # Closing flushes what a full disk did not take; every file must be closed even so.
+            try:
+                self._shard.close()
+            finally:
+                self._index.close()
+        if keep:
+            os.replace(self._temporary[1], index_path(self.path))
+            os.replace(self._temporary[0], self.path)
+
+
+def read_manifest(data_dir: str | os.PathLike) -> dict:
+    """Read `manifest.json` of a folder of records.
+
+    Raises:
+      UserError: no such folder, no manifest (the conversion did not finish), no valid JSON, or
+        another schema version.
+    """
+    folder = pathlib.Path(data_dir)
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder; expected the --output_dir of tools/make_tfrecords.py"
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} holds no {MANIFEST}: it is no folder of records, or its conversion did not "
+            "finish; run tools/make_tfrecords.py"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: unreadable ({error}); convert the data set again") from error
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version != schema.SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema version {version!r}, expected {schema.SCHEMA_VERSION}; "
+            "convert the data set again with this version of daaf_tf"
+        )
+    return manifest
+
+
+class RecordReader:
+    """Random access to the records of one split.
+
+    Shards are opened when first read and stay open. Safe to share between threads: reads carry
+    their own offset. A read checks both of the record's checksums.
+
+    Attributes:
+      num_images: records in the split.
+      images_per_label: [N] int64, images of class 0..N-1 (train only, empty elsewhere). Records are
+        sorted by label, so class i begins at position `images_per_label[:i].sum()`.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike, split: str):
+        """Read the manifest and the indexes of `split`.
+
+        Args:
+          data_dir: folder that tools/make_tfrecords.py wrote.
+          split: one of schema.SPLITS.
+
+        Raises:
+          UserError: a missing folder, manifest, split, shard or index; another schema version; an
+            index that does not fit its shard.
+        """
+        manifest_path = pathlib.Path(data_dir) / MANIFEST
+        entries, self.images_per_label = _parse_split(read_manifest(data_dir), split, manifest_path)
+        self._shards = [_Shard(manifest_path.parent, *entry) for entry in entries]
+        self._ends = np.cumsum([len(shard) for shard in self._shards], dtype=np.int64)
+        self.num_images = int(self._ends[-1]) if len(self._ends) else 0
+
+    def read(self, position: int) -> bytes:
+        """Return the serialized Example at `position` (0..num_images-1).
+
+        Raises:
+          UserError: the record is corrupt; names the shard and the record's number in it.
+          IndexError: no such position.
+        """
+        if not 0 <= position < self.num_images:
+            raise IndexError(f"position {position} of {self.num_images} records")
+        shard = int(np.searchsorted(self._ends, position, side="right"))
+        first = int(self._ends[shard - 1]) if shard else 0
+        return self._shards[shard].read(int(position) - first)
+
+    def read_many(self, positions) -> list[bytes]:
+        """Return the serialized Examples at the positions, in their order."""
+        return [self.read(position) for position in positions]
+
+
+class _Shard:
+    """One shard, opened when first read."""
+
+    def __init__(self, folder: pathlib.Path, name: str, images: int, size: int):
+        self._path = folder / name
+        self._file = None
+        self._offsets, self._lengths = _read_index(self._path, images, size)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def read(self, record: int) -> bytes:
+        if self._file is None:
+            # Two threads may both get here; the loser's file is closed when it is collected.
+            self._file = self._open()
+        length, offset = int(self._lengths[record]), int(self._offsets[record])
+        try:
+            frame = os.pread(self._file.fileno(), length, offset)
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot read record {record} ({error})") from error
+        header, data = frame[:_HEADER_BYTES], frame[_HEADER_BYTES:-_FOOTER_BYTES]
+        if len(frame) != length or header != _make_header(data):
+            raise UserError(self._corrupt(record, "length"))
+        if frame[-_FOOTER_BYTES:] != _masked_crc(data):
+            raise UserError(self._corrupt(record, "checksum"))
+        return data
+
+    def _open(self):
+        try:
+            return open(self._path, "rb", buffering=0)
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot open the shard ({error.strerror})") from error
+
+    def _corrupt(self, record: int, what: str) -> str:
+        return (
+            f"{self._path}: record {record} is corrupt (wrong {what}); "
+            "the file was changed after it was written: convert the data set again"
+        )
+
+
+def _parse_split(
+    manifest: dict, split: str, path: pathlib.Path
+) -> tuple[list[tuple[str, int, int]], np.ndarray]:
+    """Return (file, images, bytes) of each shard, and the images per label, from the manifest."""
+    try:
+        if split not in manifest["splits"]:
+            raise UserError(
+                f"{path}: no split {split!r}; there is {', '.join(manifest['splits']) or 'none'}"
+            )
+        entry = manifest["splits"][split]
+        shards = [(str(s["file"]), int(s["images"]), int(s["bytes"])) for s in entry["shards"]]
+        images_per_label = np.array(entry.get("images_per_label", []), dtype=np.int64).reshape(-1)
+        images = int(entry["images"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: malformed ({error!r}); convert the data set again") from error
+    fits = sum(count for _, count, _ in shards) == images
+    if len(images_per_label):
+        fits = fits and images_per_label.min() > 0 and images_per_label.sum() == images
+    if not fits or any(os.path.basename(name) != name for name, _, _ in shards):
+        raise UserError(f"{path}: the counts of {split} contradict; convert the data set again")
+    return shards, images_per_label
+
+
+def _read_index(shard: pathlib.Path, images: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return offset and length of each record of a shard, checked against its size."""
+    path = index_path(shard)
+    try:
+        found = os.path.getsize(shard)
+        entries = np.array(path.read_bytes().split(), dtype=np.int64)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename}: {error.strerror}; {MANIFEST} names it: convert the data set again"
+        ) from error
+    except (OverflowError, ValueError) as error:
+        raise UserError(f"{path}: expected two whole numbers a line ({error})") from error
+    if found != size:
+        raise UserError(
+            f"{shard}: {found} bytes, expected {size}; it was cut off or changed: "
+            "convert the data set again"
+        )
+    if len(entries) != 2 * images:
+        raise UserError(f"{path}: {len(entries)} numbers, expected {2 * images} ({images} records)")
+    offsets, lengths = entries.reshape(images, 2).T.copy()
+    ends = np.cumsum(lengths)
+    adjoining = np.array_equal(offsets, ends - lengths) and (not images or ends[-1] == size)
+    if not adjoining or (lengths < _FRAME_BYTES).any():
+        raise UserError(f"{path}: does not fit its shard {shard.name}; convert the data set again")
+    return offsets, lengths

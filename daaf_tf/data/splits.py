@@ -1,0 +1,126 @@
+"""One split's records on their way to disk: labels given, shards cut, everything counted."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pathlib
+
+from daaf_tf import schema
+from daaf_tf.data.example import ImageRecord, make_example
+from daaf_tf.data.output import writing
+from daaf_tf.data.records import ShardWriter, index_path, shard_name
+
+# A shard is closed when it reaches this size: large enough for few open files at millions of
+# images, small enough to be copied and checked in a second or two.
+SHARD_BYTES = 2**27
+
+
+class SplitWriter:
+    """Context manager that writes the records of one split, in order, into shards.
+
+    If the block raises, no unfinished shard is left. Whatever the file system refuses is raised as
+    a UserError.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike, split: str, *, num_images: int, num_shards: int = 0
+    ):
+        """Prepare to write.
+
+        Args:
+          folder: where the shards go.
+          split: of schema.SPLITS; records of the training split must come sorted by person and
+            are labelled 0, 1, .. in that order.
+          num_images: how many images are planned, those that will be skipped included.
+          num_shards: cut the planned images into so many shards, but no more than there are images;
+            0: cut by size.
+        """
+        self._folder = pathlib.Path(folder)
+        self._split = split
+        self._num_images = num_images
+        self._num_shards = min(num_shards, num_images)
+        self._shards: list[dict] = []
+        self._writer: ShardWriter | None = None
+        self._position = 0
+        self._persons: collections.Counter[int] = collections.Counter()
+        self._cameras: set[int] = set()
+        self._masks = 0
+        self._keypoint_maps = 0
+
+    def __enter__(self) -> SplitWriter:
+        with writing(self._folder):
+            self._open()
+        return self
+
+    def write(self, record: ImageRecord | None) -> None:
+        """Append the record of the next planned image; None: that image is skipped.
+
+        Shards are cut by planned images, so that cutting does not depend on what was skipped.
+        """
+        if self._is_full():
+            with writing(self._folder):
+                self._close(None, None, None)
+                self._open()
+        self._position += 1
+        if record is None:
+            return
+        self._persons[record.person_id] += 1
+        self._cameras.add(record.camera_id)
+        self._masks += record.mask is not None
+        self._keypoint_maps += record.heatmaps is not None
+        # Sorted by person, so the person seen last has the highest label.
+        label = len(self._persons) - 1 if self._split == schema.TRAIN else schema.NO_LABEL
+        with writing(self._folder):
+            self._writer.write(make_example(record, label))
+
+    def __exit__(self, kind, error, traceback) -> None:
+        with writing(self._folder):
+            self._close(kind, error, traceback)
+            if kind is None:
+                self._rename()
+
+    def summary(self) -> dict:
+        """Return the split's entry in the manifest, when all is written."""
+        persons = dict(self._persons)
+        junk, distractors = (
+            persons.pop(person_id, 0) for person_id in (schema.JUNK_ID, schema.DISTRACTOR_ID)
+        )
+        summary = {
+            "images": sum(shard["images"] for shard in self._shards),
+            "identities": len(persons),
+            "cameras": sorted(self._cameras),
+            "junk": junk,
+            "distractors": distractors,
+            "masks": self._masks,
+            "keypoint_maps": self._keypoint_maps,
+            "shards": self._shards,
+        }
+        if self._split == schema.TRAIN:
+            summary["person_ids"] = list(persons)
+            summary["images_per_label"] = list(persons.values())
+        return summary
+
+    def _is_full(self) -> bool:
+        if self._num_shards:
+            # Shard i holds the planned images i * n // N up to (i + 1) * n // N.
+            end = (len(self._shards) + 1) * self._num_images // self._num_shards
+            return self._position >= end
+        return self._writer.bytes >= SHARD_BYTES
+
+    def _open(self) -> None:
+        # The number of shards, which is part of their names, is known only at the end.
+        name = shard_name(self._split, len(self._shards), 0)
+        self._writer = ShardWriter(self._folder / name).__enter__()
+
+    def _close(self, kind, error, traceback) -> None:
+        self._writer.__exit__(kind, error, traceback)
+        self._shards.append(self._writer.summary())
+
+    def _rename(self) -> None:
+        for number, shard in enumerate(self._shards):
+            old = self._folder / shard["file"]
+            shard["file"] = shard_name(self._split, number, len(self._shards))
+            new = self._folder / shard["file"]
+            os.replace(index_path(old), index_path(new))
+            os.replace(old, new)

@@ -1,0 +1,97 @@
+"""What a conversion did, as text for the screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from daaf_tf.data.conversion import Report
+from daaf_tf.data.datasets import DATASETS, Counts, DataSet
+from daaf_tf.data.output import PROBLEMS
+
+_ROWS = {
+    "images": "images",
+    "identities": "ids",
+    "cameras": "cameras",
+    "junk": "junk",
+    "distractors": "distractors",
+    "masks": "with a mask",
+    "keypoint_maps": "with all 17 maps",
+}
+_SHOWN = 5  # problems and ignored files that are shown; the file beside the records has them all
+
+
+def format_summary(report: Report) -> str:
+    """Return a table of what each split holds beside the real set's counts, and what went wrong."""
+    dataset = DATASETS[report.conversion.dataset]
+    found = {split: _count(entry) for split, entry in report.manifest["splits"].items()}
+    lines = [
+        f"{report.conversion.dataset} records in {report.conversion.output_dir}",
+        "",
+        *_table(found, dataset),
+        "",
+        _comparison(found, dataset),
+        *report.notes,
+        *_ignored(report),
+        *_problems(report),
+    ]
+    # A file name may hold bytes that no terminal can show.
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
+
+
+def _count(entry: dict) -> Counts:
+    """Return a split's counts from its entry in the manifest."""
+    values = {field.name: entry[field.name] for field in dataclasses.fields(Counts)}
+    return Counts(**{**values, "cameras": len(entry["cameras"])})
+
+
+def _table(found: dict[str, Counts], dataset: DataSet) -> list[str]:
+    lines = [
+        " " * 16 + "".join(f"{split:>20}" for split in found),
+        " " * 16 + f"{'found':>10}{'expected':>10}" * len(found),
+    ]
+    for field, title in _ROWS.items():
+        cells = (
+            f"{getattr(counts, field):>10,}{getattr(dataset.expected[split], field):>10,}"
+            for split, counts in found.items()
+        )
+        lines.append(f"{title:<16}" + "".join(cells))
+    return lines
+
+
+def _comparison(found: dict[str, Counts], dataset: DataSet) -> str:
+    if found == dataset.expected:
+        return f"All counts are those expected of the real {dataset.title}."
+    differing = [
+        title
+        for field, title in _ROWS.items()
+        if any(getattr(found[s], field) != getattr(dataset.expected[s], field) for s in found)
+    ]
+    return (
+        f"These are not the counts expected of the real {dataset.title}: "
+        f"they differ in {', '.join(differing)}."
+    )
+
+
+def _ignored(report: Report) -> list[str]:
+    if not report.ignored:
+        return []
+    return [f"Ignored files that are no images: {_some(report.ignored)}."]
+
+
+def _problems(report: Report) -> list[str]:
+    if not report.problems:
+        return ["No problems."]
+    counts = report.manifest["problems"]
+    listed = os.path.join(report.conversion.output_dir, PROBLEMS)
+    return [
+        f"Problems: {counts['image']:,} images skipped, "
+        f"{counts['mask']:,} masks and {counts['heatmaps']:,} sets of maps left out; "
+        f"all in {listed}, for example:",
+        *(f"  {problem}" for problem in report.problems[:_SHOWN]),
+    ]
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else shown

@@ -1,0 +1,44 @@
+"""Convert a folder of person crops, with masks and heat maps if there are any, into TFRecords.
+
+python tools/make_tfrecords.py --dataset=market1501 --data_root=D --output_dir=R
+
+D holds the data set's own folder and, beside it, the annotation folders (for market1501:
+Market-1501/, mask-anno/, Market_cpn_keypoints/). R gets the shards of train, query and gallery, an
+index beside each, manifest.json, and problems.json with every file that could not be used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from daaf_tf import flags
+from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.conversion import Conversion, convert
+from daaf_tf.data.datasets import DATASETS
+from daaf_tf.data.summary import format_summary
+
+# One flag for each field of Conversion.
+flags.DEFINE_enum("dataset", "market1501", sorted(DATASETS), "Which data set it is.")
+flags.DEFINE_string("data_root", None, "Folder that holds the data set's folders.")
+flags.DEFINE_string("output_dir", None, "Folder for the records; new or empty.")
+flags.DEFINE_integer(
+    "num_shards", 0, "Shards of each split, at most one for each image; 0: by size."
+)
+flags.DEFINE_integer(
+    "heatmap_height", HEATMAP_HEIGHT, "Height of a stored heat map in pixels; none is enlarged."
+)
+flags.DEFINE_integer("workers", 0, "Processes; 0: one for each CPU. The bytes are always the same.")
+flags.DEFINE_bool("strict", False, "Stop at the first problem instead of listing it.")
+flags.DEFINE_bool("overwrite", False, "Replace a complete conversion in --output_dir.")
+
+
+def main() -> None:
+    """Convert, and print the summary."""
+    names = [field.name for field in dataclasses.fields(Conversion)]
+    report = convert(Conversion(**{name: flags.FLAGS[name].value for name in names}))
+    print(format_summary(report))
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["data_root", "output_dir"])
+    flags.run(main)
