@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from daaf_tf.data.records import MANIFEST, index_path
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
+from daaf_tf.schema import SPLITS
 
 PROBLEMS = "problems.json"
 
@@ -22,7 +23,7 @@ PROBLEMS = "problems.json"
 # is nothing but renames.
 STAGING = ".incomplete"
 _LOCK = ".daaf_tf.lock"
-_OURS = re.compile(r"(train|query|gallery)-\d{5}-of-\d{5}\.(tfrecord|index)|problems\.json")
+_OURS = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.(tfrecord|index)|problems\.json")
 
 
 @contextlib.contextmanager

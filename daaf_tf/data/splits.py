@@ -24,7 +24,13 @@ class SplitWriter:
     """
 
     def __init__(
-        self, folder: str | os.PathLike, split: str, *, num_images: int, num_shards: int = 0
+        self,
+        folder: str | os.PathLike,
+        split: str,
+        *,
+        num_images: int,
+        num_shards: int = 0,
+        zero_is_distractor: bool = True,
     ):
         """Prepare to write.
 
@@ -35,11 +41,13 @@ class SplitWriter:
           num_images: how many images are planned, those that will be skipped included.
           num_shards: cut the planned images into so many shards, but no more than there are images;
             0: cut by size.
+          zero_is_distractor: count schema.DISTRACTOR_ID as a distractor, not as a person.
         """
         self._folder = pathlib.Path(folder)
         self._split = split
         self._num_images = num_images
         self._num_shards = min(num_shards, num_images)
+        self._zero_is_distractor = zero_is_distractor
         self._shards: list[dict] = []
         self._writer: ShardWriter | None = None
         self._position = 0
@@ -83,9 +91,8 @@ class SplitWriter:
     def summary(self) -> dict:
         """Return the split's entry in the manifest, when all is written."""
         persons = dict(self._persons)
-        junk, distractors = (
-            persons.pop(person_id, 0) for person_id in (schema.JUNK_ID, schema.DISTRACTOR_ID)
-        )
+        junk = persons.pop(schema.JUNK_ID, 0)
+        distractors = persons.pop(schema.DISTRACTOR_ID, 0) if self._zero_is_distractor else 0
         summary = {
             "images": sum(shard["images"] for shard in self._shards),
             "identities": len(persons),
