@@ -22,8 +22,9 @@ from daaf_tf import schema
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
 from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.duplicates import DuplicateFinder
-from daaf_tf.data.listing import PROBLEM_KINDS, Listing, Problem, list_images
+from daaf_tf.data.listing import Listing, list_images
 from daaf_tf.data.output import PROBLEMS, OutputFolder, writing
+from daaf_tf.data.problems import PROBLEM_KINDS, Problem
 from daaf_tf.data.reading import read_record
 from daaf_tf.data.records import index_path
 from daaf_tf.data.splits import SplitWriter

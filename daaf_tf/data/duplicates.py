@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from daaf_tf.data.example import ImageRecord
-from daaf_tf.data.listing import ImageFile, Problem
+from daaf_tf.data.listing import ImageFile
+from daaf_tf.data.problems import Problem
 
 
 class DuplicateFinder:

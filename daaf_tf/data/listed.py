@@ -240,7 +240,7 @@ class _Inside:
         if path.startswith("/"):
             raise ValueError(f"path {path!r}, expected one below {self._folder}")
         if ".." in path.split("/"):
-            raise ValueError(f"path {path!r} leaves {self._folder}, or might")
+            raise ValueError(f"path {path!r} has .. in it, expected one below {self._folder}")
         path = posixpath.normpath(path)
         full = os.path.join(self._folder, path)
         parent = os.path.dirname(full)

@@ -15,31 +15,10 @@ from collections.abc import Iterator
 from daaf_tf import schema
 from daaf_tf.data.datasets import DataSet
 from daaf_tf.data.listed import ImageList, ListedImage, read_csv, read_list
+from daaf_tf.data.problems import Problem
 from daaf_tf.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
-PROBLEM_KINDS = ("image", "mask", "heatmaps", "duplicate")
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A file that could not be used, or not trusted, and why.
-
-    Attributes:
-      kind: of PROBLEM_KINDS: "image" (the image was skipped), "mask" or "heatmaps" (only that
-        annotation was), "duplicate" (nothing was skipped).
-      split: of schema.SPLITS; empty: a line of a list that does not tell.
-      file: path below the data root; `FILE, line N` for a line of a list.
-      reason: for people.
-    """
-
-    kind: str
-    split: str
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.reason}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,14 +85,18 @@ def list_images(
         found = _list_folders(dataset, data_root, listing)
     else:
         found = _list_csv(dataset, csv_file, data_root, listing)
+    absent: dict[tuple[str, str], list[str]] = {}
     for split, images in found:
-        masks = _annotation_folder(dataset.mask_folders, "masks", split, data_root, listing)
-        maps = _annotation_folder(dataset.heatmap_folders, "heat maps", split, data_root, listing)
+        masks = _annotation_folder(dataset.mask_folders, "masks", split, data_root, absent)
+        maps = _annotation_folder(dataset.heatmap_folders, "heat maps", split, data_root, absent)
         files = [
             ImageFile(split, *image, *_annotation_stems(image[1], masks, maps)) for image in images
         ]
         files.sort(key=lambda file: (split == schema.TRAIN and file.person_id, file.filename))
         listing.images[split] = files
+    for (folder, what), splits in absent.items():
+        have = "have" if len(splits) > 1 else "has"
+        listing.notes.append(f"no folder {folder}: {', '.join(splits)} {have} no {what}")
     return listing
 
 
@@ -247,13 +230,17 @@ def _annotation_stems(
 
 
 def _annotation_folder(
-    folders: dict[str, str], what: str, split: str, data_root: pathlib.Path, listing: Listing
+    folders: dict[str, str],
+    what: str,
+    split: str,
+    data_root: pathlib.Path,
+    absent: dict[tuple[str, str], list[str]],
 ) -> str | None:
-    """Return a split's annotation folder, or None (and a note, if there should be one)."""
+    """Return a split's annotation folder, or None; add it to the absent ones if it should be."""
     folder = folders.get(split)
     if folder is None or (data_root / folder).is_dir():
         return folder
-    listing.notes.append(f"no folder {folder}: {split} has no {what}")
+    absent.setdefault((folder, what), []).append(split)
     return None
 
 

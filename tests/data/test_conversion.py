@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_market import GALLERY, MAPS, QUERY, TRAIN, draw_image, draw_market
 
 from daaf_tf.data.conversion import Conversion, convert
-from daaf_tf.data.listing import PROBLEM_KINDS
+from daaf_tf.data.problems import PROBLEM_KINDS
 from daaf_tf.data.records import RecordReader, read_manifest
 from daaf_tf.errors import UserError
 

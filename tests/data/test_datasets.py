@@ -209,6 +209,7 @@ def test_csv_without_splits_is_for_training(tmp_path):
     text = format_summary(report)
     assert "no column split: all images are for training" in text
     assert "no images for query, gallery" in text
+    assert "no folder masks: train has no masks" in text
     assert "expected" not in text.split("no column")[0]
     with pytest.raises(UserError, match="no split 'query'; there is train"):
         RecordReader(tmp_path / "records", "query")
@@ -219,13 +220,14 @@ def test_bad_lines_of_a_csv_are_counted_skipped_or_fatal(tmp_path):
     with open(tmp_path / "people.csv", "a") as file:
         file.write("../x.jpg,1,1,train\ncrops/x.jpg,1,1,train\ncrops/ü.jpg,-1,1,query\n")
     report = run(tmp_path, "csv")
+    assert "no folder masks: train, query, gallery have no masks" in report.notes
     assert report.manifest["problems"]["image"] == 3
     assert [problem.file for problem in report.problems] == [
         f"{tmp_path}/people.csv, line 7",
         f"{tmp_path}/people.csv, line 9",
         "crops/x.jpg",
     ]
-    assert f"{tmp_path}/people.csv, line 7: path '../x.jpg' leaves" in format_summary(report)
+    assert f"{tmp_path}/people.csv, line 7: path '../x.jpg' has .. in it" in format_summary(report)
     with pytest.raises(UserError, match=r"people\.csv, line 7: path.*--strict"):
         run(tmp_path, "csv", strict=True, overwrite=True)
 

@@ -5,7 +5,7 @@ import dataclasses
 from daaf_tf import schema
 from daaf_tf.data.conversion import Conversion, Report
 from daaf_tf.data.datasets import DATASETS
-from daaf_tf.data.listing import PROBLEM_KINDS, Problem
+from daaf_tf.data.problems import PROBLEM_KINDS, Problem
 from daaf_tf.data.summary import format_summary
 
 
