@@ -97,7 +97,7 @@ class ModelConfig(Section):
     )
     backbone_width: int = setting(
         64,
-        "Width of the backbone's first stage; 64 is the standard (bottlenecks give out 4 times that).",
+        "Width of the backbone's first stage; 64 is the standard.",
         minimum=1,
     )
     last_stride: int = setting(2, "Stride of the backbone's last stage.", choices=(1, 2))
