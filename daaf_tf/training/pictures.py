@@ -19,8 +19,8 @@ GROUP_COLOURS = (
 MASK_COLOUR = (60, 255, 120)
 CELL_HEIGHT = 192
 GAP = 4
-TITLE_HEIGHT = 18
-BACKGROUND = (24, 24, 28)
+TITLE_WIDTH = 120
+BACKGROUND, INK = (24, 24, 28), (230, 230, 230)
 
 
 def draw_attention(batch: dict, outputs: dict) -> np.ndarray:
@@ -32,11 +32,11 @@ def draw_attention(batch: dict, outputs: dict) -> np.ndarray:
       outputs: the model's outputs for it.
 
     Returns:
-      uint8 [H, W, 3]: a row an image; columns image, true mask, predicted mask, true keypoints,
+      uint8 [H, W, 3]: a column an image; rows image, true mask, predicted mask, true keypoints,
       predicted keypoints (the last pairs where the model has the branch).
     """
     images = compute_pixels(np.asarray(batch[schema.IMAGE]))
-    columns = [("image", list(images))]
+    rows = [("image", list(images))]
     for name, presence, overlay in (
         (schema.MASK, schema.MASK_PRESENCE, overlay_mask),
         (schema.KEYPOINTS, schema.KEYPOINTS_PRESENCE, overlay_keypoints),
@@ -45,8 +45,8 @@ def draw_attention(batch: dict, outputs: dict) -> np.ndarray:
             pairs = zip(images, np.asarray(batch[name]), np.asarray(batch[presence]))
             truth = [overlay(*pair[:2]) if pair[2] else _crossed(pair[0]) for pair in pairs]
             guess = [overlay(*pair) for pair in zip(images, np.asarray(outputs[name]))]
-            columns += [(f"true {name}", truth), (f"predicted {name}", guess)]
-    return _draw_grid(columns)
+            rows += [(f"true {name}", truth), (f"predicted {name}", guess)]
+    return _draw_grid(rows)
 
 
 def compute_pixels(images: np.ndarray) -> np.ndarray:
@@ -90,20 +90,20 @@ def _crossed(image):
     return np.asarray(cell)
 
 
-def _draw_grid(columns):
-    height, width = columns[0][1][0].shape[:2]
-    cell_width = max(round(CELL_HEIGHT * width / height), 104)
-    rows = len(columns[0][1])
+def _draw_grid(rows):
+    height, width = rows[0][1][0].shape[:2]
+    cell_width = round(CELL_HEIGHT * width / height)
+    columns = len(rows[0][1])
     size = (
-        len(columns) * (cell_width + GAP) + GAP,
-        TITLE_HEIGHT + rows * (CELL_HEIGHT + GAP) + GAP,
+        TITLE_WIDTH + columns * (cell_width + GAP),
+        GAP + len(rows) * (CELL_HEIGHT + GAP),
     )
     sheet = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    for column, (title, cells) in enumerate(columns):
-        left = GAP + column * (cell_width + GAP)
-        draw.text((left, 3), title, fill=(230, 230, 230), font=ImageFont.load_default())
-        for row, cell in enumerate(cells):
+    for row, (title, cells) in enumerate(rows):
+        top = GAP + row * (CELL_HEIGHT + GAP)
+        draw.text((GAP, top + CELL_HEIGHT // 2), title, fill=INK, font=ImageFont.load_default())
+        for column, cell in enumerate(cells):
             resized = Image.fromarray(cell).resize((cell_width, CELL_HEIGHT))
-            sheet.paste(resized, (left, TITLE_HEIGHT + GAP + row * (CELL_HEIGHT + GAP)))
+            sheet.paste(resized, (TITLE_WIDTH + column * (cell_width + GAP), top))
     return np.asarray(sheet)
