@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pathlib
+from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
@@ -90,7 +91,7 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
 
     stop = callbacks.StopOnSignal(first_step)
     progress = callbacks.Progress(first_step, config.train.total_steps, config.batch_size)
-    batches = make_train_batches(config, first_step).map(to_keras)
+    batches = make_train_batches(config, first_step).map(make_to_keras(model.output))
     try:
         with _user_errors():
             model.fit(
@@ -135,18 +136,31 @@ def compile_model(config: Config) -> tf.keras.Model:
     return model
 
 
-def to_keras(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict, dict]:
-    """Return a batch as the images, targets and sample weights that `fit` takes."""
-    targets = {schema.EMBEDDING: batch[schema.LABEL], schema.LOGITS: batch[schema.LABEL]}
-    weights = {}
-    for name, presence in (
-        (schema.MASK, schema.MASK_PRESENCE),
-        (schema.KEYPOINTS, schema.KEYPOINTS_PRESENCE),
-    ):
-        if name in batch:
-            targets[name] = batch[name]
-            weights[name] = batch[presence]
-    return batch[schema.IMAGE], targets, weights
+def make_to_keras(outputs: Iterable[str]) -> Callable:
+    """Return the function that turns a batch into the images, targets and weights of `fit`.
+
+    Args:
+      outputs: the names of the model's outputs; Keras wants targets for these and no others.
+    """
+    targets = {
+        schema.EMBEDDING: schema.LABEL,
+        schema.LOGITS: schema.LABEL,
+        schema.MASK: schema.MASK,
+        schema.KEYPOINTS: schema.KEYPOINTS,
+    }
+    presences = {
+        schema.MASK: schema.MASK_PRESENCE,
+        schema.KEYPOINTS: schema.KEYPOINTS_PRESENCE,
+    }
+
+    def to_keras(batch):
+        return (
+            batch[schema.IMAGE],
+            {name: batch[targets[name]] for name in outputs},
+            {name: batch[presences[name]] for name in outputs if name in presences},
+        )
+
+    return to_keras
 
 
 def _make_callbacks(config, model_dir, model, checkpoints, first_step):
