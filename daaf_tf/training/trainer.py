@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import pathlib
+from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
@@ -30,10 +30,6 @@ from daaf_tf.training.evaluation import evaluate_model, summarize
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.schedules import compute_learning_rate
-
-# Outputs whose target is the label.
-_LABELLED = (schema.EMBEDDING, schema.LOGITS)
-
 
 def resolve_config(config: Config) -> Config:
     """Return the config with what only the training records know: their identities and digest.
@@ -97,9 +93,7 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
 
     stop = callbacks.StopOnSignal(first_step)
     progress = callbacks.Progress(first_step, config.train.total_steps, config.batch_size)
-    batches = make_train_batches(config, first_step).map(
-        functools.partial(to_keras, outputs=tuple(model.output))
-    )
+    batches = make_train_batches(config, first_step).map(make_to_keras(model.output))
     try:
         with _user_errors():
             model.fit(
@@ -144,23 +138,31 @@ def compile_model(config: Config) -> tf.keras.Model:
     return model
 
 
-def to_keras(batch: dict[str, tf.Tensor], outputs: tuple[str, ...]) -> tuple[tf.Tensor, dict, dict]:
-    """Return a batch as the images, targets and sample weights that `fit` takes.
+def make_to_keras(outputs: Iterable[str]) -> Callable:
+    """Return the function that turns a batch into the images, targets and weights of `fit`.
 
     Args:
-      batch: of `make_train_batches`.
-      outputs: names of the model's outputs; `fit` refuses a target without one.
+      outputs: the names of the model's outputs; Keras wants targets for these and no others.
     """
-    targets = {name: batch[schema.LABEL] for name in _LABELLED if name in outputs}
-    weights = {}
-    for name, presence in (
-        (schema.MASK, schema.MASK_PRESENCE),
-        (schema.KEYPOINTS, schema.KEYPOINTS_PRESENCE),
-    ):
-        if name in batch:
-            targets[name] = batch[name]
-            weights[name] = batch[presence]
-    return batch[schema.IMAGE], targets, weights
+    targets = {
+        schema.EMBEDDING: schema.LABEL,
+        schema.LOGITS: schema.LABEL,
+        schema.MASK: schema.MASK,
+        schema.KEYPOINTS: schema.KEYPOINTS,
+    }
+    presences = {
+        schema.MASK: schema.MASK_PRESENCE,
+        schema.KEYPOINTS: schema.KEYPOINTS_PRESENCE,
+    }
+
+    def to_keras(batch):
+        return (
+            batch[schema.IMAGE],
+            {name: batch[targets[name]] for name in outputs},
+            {name: batch[presences[name]] for name in outputs if name in presences},
+        )
+
+    return to_keras
 
 
 def _make_callbacks(config, model_dir, model, checkpoints, first_step):
