@@ -13,6 +13,7 @@ import dataclasses
 
 from daaf_tf import flags
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.coco import AUTO
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.summary import format_summary
@@ -21,6 +22,12 @@ from daaf_tf.data.summary import format_summary
 flags.DEFINE_enum("dataset", "market1501", sorted(DATASETS), "Which data set it is.")
 flags.DEFINE_string("data_root", None, "Folder that holds the data set's folders.")
 flags.DEFINE_string("output_dir", None, "Folder for the records; new or empty.")
+flags.DEFINE_string(
+    "annotations",
+    AUTO,
+    "Where masks and keypoints come from, separated by commas: auto (the data set's own annotation "
+    "folders), paths of COCO JSON files (they go first), or none. See docs/annotations.md.",
+)
 flags.DEFINE_integer(
     "num_shards", 0, "Shards of each split, at most one for each image; 0: by size."
 )

@@ -20,7 +20,8 @@ import tqdm
 import daaf_tf
 from daaf_tf import schema
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
-from daaf_tf.data.datasets import DATASETS, Listing, Problem, list_images
+from daaf_tf.data.coco import AUTO, add_persons, parse_sources, without_folders
+from daaf_tf.data.datasets import DATASETS, PROBLEM_KINDS, Listing, Problem, list_images
 from daaf_tf.data.output import PROBLEMS, OutputFolder, writing
 from daaf_tf.data.reading import read_record
 from daaf_tf.data.records import index_path
@@ -38,6 +39,7 @@ class Conversion:
       dataset: a name in DATASETS.
       data_root: folder that holds the data set's folders.
       output_dir: folder for the records.
+      annotations: where masks and keypoints come from, see `coco.parse_sources`.
       num_shards: shards of each split; 0: by size.
       heatmap_height: height of a stored heat map in pixels.
       workers: processes; 0: one for each CPU. 1 works in the calling process.
@@ -48,6 +50,7 @@ class Conversion:
     dataset: str
     data_root: str
     output_dir: str
+    annotations: str = AUTO
     num_shards: int = 0
     heatmap_height: int = HEATMAP_HEIGHT
     workers: int = 0
@@ -56,7 +59,7 @@ class Conversion:
 
     def command(self) -> str:
         """Return the command for the manifest: only what decides what the records hold."""
-        names = ("dataset", "data_root", "num_shards", "heatmap_height")
+        names = ("dataset", "data_root", "annotations", "num_shards", "heatmap_height")
         flags = [f"--{name}={getattr(self, name)}" for name in names]
         return shlex.join(["make_tfrecords.py", *flags])
 
@@ -92,7 +95,9 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
         else, no room to write, a split without a single usable image; with `strict`, any problem.
     """
     _check(conversion)
+    sources = parse_sources(conversion.annotations)
     dataset = DATASETS[conversion.dataset]
+    dataset = dataset if sources.folders else without_folders(dataset)
     task = functools.partial(
         read_record,
         data_root=conversion.data_root,
@@ -104,6 +109,7 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
     folder = OutputFolder(conversion.output_dir, conversion.overwrite)
     with processes as run, folder as output:
         listing = list_images(dataset, conversion.data_root)
+        add_persons(listing, sources.coco_files)
         problems, splits = [], {}
         _note(listing.problems, problems, conversion.strict)
         with _progress_bar(listing, show_progress) as bar:
@@ -172,7 +178,7 @@ def _make_report(
         "command": conversion.command(),
         "created_by": f"daaf_tf {daaf_tf.__version__}",
         "splits": splits,
-        "problems": {kind: kinds[kind] for kind in ("image", "mask", "heatmaps")},
+        "problems": {kind: kinds[kind] for kind in PROBLEM_KINDS},
     }
     return Report(conversion, manifest, problems, listing.ignored, listing.notes)
 

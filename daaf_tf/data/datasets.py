@@ -11,6 +11,7 @@ import pathlib
 import re
 
 from daaf_tf import schema
+from daaf_tf.data.person import Person
 from daaf_tf.errors import UserError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png")
@@ -98,14 +99,19 @@ DATASETS = {
 }
 
 
+# In the order in which they are counted.
+PROBLEM_KINDS = ("image", "mask", "heatmaps", "keypoints", "annotations")
+
+
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """A file that could not be used, and why.
 
     Attributes:
-      kind: "image" (the image was skipped), "mask" or "heatmaps" (only that annotation was).
-      split: of schema.SPLITS.
-      file: path below the data root.
+      kind: "image" (the image was skipped), "mask", "heatmaps" or "keypoints" (only that annotation
+        was), or "annotations" (what a COCO file has of no image of the data set).
+      split: of schema.SPLITS; empty for "annotations".
+      file: path below the data root; or path of a COCO file, and where in it.
       reason: for people.
     """
 
@@ -130,6 +136,7 @@ class ImageFile:
       camera_id: from the name.
       mask_stem: path below the data root, without extension; None: this split has no masks.
       heatmap_stem: path below the data root, without `_00.png`; None: this split has no maps.
+      persons: what COCO files have of this image.
     """
 
     split: str
@@ -139,6 +146,7 @@ class ImageFile:
     camera_id: int
     mask_stem: str | None
     heatmap_stem: str | None
+    persons: tuple[Person, ...] = ()
 
 
 @dataclasses.dataclass

@@ -9,6 +9,7 @@ from PIL import Image
 from tiny_market import GALLERY, MAPS, QUERY, TRAIN, draw_image, draw_market
 
 from daaf_tf.data.conversion import Conversion, convert
+from daaf_tf.data.datasets import PROBLEM_KINDS
 from daaf_tf.data.records import RecordReader, read_manifest
 from daaf_tf.errors import UserError
 
@@ -35,11 +36,12 @@ def test_clean_set_is_converted_whole(root):
     assert not report.problems
     splits = read_manifest(root.parent / "records")["splits"]
     assert splits == report.manifest["splits"]
-    counts = ("images", "identities", "cameras", "junk", "distractors", "masks", "keypoint_maps")
+    counts = ("images", "identities", "cameras", "junk", "distractors")
+    counts += ("masks", "keypoint_maps", "keypoints")
     assert {split: [entry[c] for c in counts] for split, entry in splits.items()} == {
-        "train": [6, 3, [1, 3, 12], 0, 0, 6, 6],
-        "query": [2, 2, [1, 2], 0, 0, 2, 0],
-        "gallery": [5, 2, [1, 2, 3, 4], 2, 1, 5, 0],
+        "train": [6, 3, [1, 3, 12], 0, 0, 6, 6, 6],
+        "query": [2, 2, [1, 2], 0, 0, 2, 0, 0],
+        "gallery": [5, 2, [1, 2, 3, 4], 2, 1, 5, 0, 0],
     }
     assert splits["train"]["person_ids"] == [2, 7, 11]
     assert splits["train"]["images_per_label"] == [2, 3, 1]
@@ -119,7 +121,7 @@ def test_spoilt_file_is_named_and_only_it_is_left_out(root, name):
     listed = json.loads((root.parent / "records" / "problems.json").read_text())
     assert listed["problems"] == [vars(problem)]
     assert listed["ignored"] == [f"{QUERY}/Thumbs.db"]
-    assert report.manifest["problems"] == {"image": 0, "mask": 0, "heatmaps": 0, kind: 1}
+    assert report.manifest["problems"] == {**dict.fromkeys(PROBLEM_KINDS, 0), kind: 1}
     entry = report.manifest["splits"]["train"]
     skipped = kind == "image"
     assert entry["images"] == 6 - skipped
@@ -165,8 +167,8 @@ def test_annotations_may_be_of_either_format(root):
 def test_command_in_the_manifest_says_what_decides_the_content(root):
     manifest = run(root, num_shards=2, heatmap_height=32, strict=True).manifest
     assert manifest["command"] == (
-        f"make_tfrecords.py --dataset=market1501 --data_root={root} --num_shards=2 "
-        "--heatmap_height=32"
+        f"make_tfrecords.py --dataset=market1501 --data_root={root} --annotations=auto "
+        "--num_shards=2 --heatmap_height=32"
     )
 
 

@@ -3,18 +3,22 @@ from __future__ import annotations
 import dataclasses
 
 from daaf_tf.data.conversion import Conversion, Report
-from daaf_tf.data.datasets import DATASETS, Problem
+from daaf_tf.data.datasets import DATASETS, PROBLEM_KINDS, Problem
 from daaf_tf.data.summary import format_summary
 
 
 def make_report(problems=(), ignored=(), notes=(), **changes) -> Report:
     """Return the report of a conversion of the real set, with changes to its training split."""
     splits = {
-        split: {**dataclasses.asdict(counts), "cameras": list(range(1, counts.cameras + 1))}
+        split: {
+            **dataclasses.asdict(counts),
+            "cameras": list(range(1, counts.cameras + 1)),
+            "keypoints": counts.keypoint_maps,
+        }
         for split, counts in DATASETS["market1501"].expected.items()
     }
     splits["train"].update(changes)
-    counts = {"image": 0, "mask": 0, "heatmaps": 0}
+    counts = dict.fromkeys(PROBLEM_KINDS, 0)
     for problem in problems:
         counts[problem.kind] += 1
     manifest = {"splits": splits, "problems": counts}
