@@ -61,6 +61,12 @@ class DataConfig(Section):
         minimum=0.01,
         maximum=1,
     )
+    keypoint_sigma: float = setting(
+        6.0,
+        "Sigma of a joint drawn from coordinates, in pixels of a 256x128 map of the whole image.",
+        minimum=0.5,
+        maximum=64,
+    )
     identities_per_batch: int = setting(
         18, "P: distinct identities in a (global) batch.", minimum=2
     )

@@ -15,6 +15,7 @@ import dataclasses
 
 from daaf_tf import flags
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.coco import AUTO
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.summary import format_summary
@@ -28,6 +29,12 @@ flags.DEFINE_string(
     "",
     "With --dataset=csv: names the images. Columns path (below --data_root), person_id, and if "
     "wanted camera_id and split.",
+)
+flags.DEFINE_string(
+    "annotations",
+    AUTO,
+    "Where masks and keypoints come from, separated by commas: auto (the data set's own annotation "
+    "folders), paths of COCO JSON files (they go first), or none. See docs/annotations.md.",
 )
 flags.DEFINE_integer(
     "num_shards", 0, "Shards of each split, at most one for each image; 0: by size."

@@ -92,6 +92,11 @@ def make_mask(encoded: bytes, height: int, width: int, max_stretch: float) -> by
     return _encode_png(mask.point([255 * (level >= MASK_THRESHOLD) for level in range(256)]))
 
 
+def encode_mask(mask: np.ndarray) -> bytes:
+    """Return a mask, [height, width] bool, as a PNG with 0 background and 255 person."""
+    return _encode_png(Image.fromarray(np.uint8(255) * mask))
+
+
 def make_heatmaps(
     encoded: list[bytes],
     height: int,

@@ -7,7 +7,8 @@ own.
 One geometry holds for all three: resize the image, pad it with black, cut out a box of the
 network's input size, flip it from left to right. Mask and maps have sizes of their own and go from
 there to the branches' output size in one step, so that a crop offset of one image pixel moves a
-target of half the resolution by half a pixel. A flip also swaps the left and right joints' maps.
+target of half the resolution by half a pixel. Joints that are known by their coordinates alone are
+drawn where the maps would have had them. A flip also swaps the left and right joints.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from daaf_tf import schema
 from daaf_tf.config import DataConfig
 from daaf_tf.data.preprocess import normalize_image, resize_image
 from daaf_tf.data.sampling import AUGMENTATION, make_generator
+
+# The height and width of a map in whose pixels `keypoint_sigma` is given.
+_SIGMA_SIZE = (256, 128)
 
 # Boxes drawn until one fits into the image. The original tries 100 times; of the recipes' boxes 5 %
 # do not fit a 256x128 image, so all ten fail once in 10^13 images.
@@ -155,9 +159,60 @@ def augment_keypoints(
     """
     # Whole maps change places while they still lie one after the other: as channels of the result
     # they would take twenty times as long.
-    order = tf.where(transformation.flipped, schema.FLIP_PERMUTATION, tf.range(schema.NUM_JOINTS))
-    maps = tf.transpose(tf.gather(maps, order), [1, 2, 0])
+    maps = tf.transpose(tf.gather(maps, _joint_order(transformation)), [1, 2, 0])
     return _flip(_place(maps, transformation, data, target_size), transformation.flipped)
+
+
+def draw_keypoints(
+    joints: tf.Tensor,
+    transformation: Transformation,
+    data: DataConfig,
+    target_size: tuple[int, int],
+) -> tf.Tensor:
+    """Draw targets of the keypoint branch from coordinates, moved as the image was turned.
+
+    They are what `augment_keypoints` makes of maps with a Gaussian at each joint, as high as the
+    joint's visibility. Like a stored map, a Gaussian ends where the image ends.
+
+    Args:
+      joints: [17, 3] float32, x and y in 0..1 of the image's width and height, and visibility;
+        a joint of visibility 0 or less is hidden.
+      transformation: scalar tensors of this image.
+      data: sizes, padding and sigma.
+      target_size: height and width of the targets in pixels.
+
+    Returns:
+      [h, w, 17] float32 in 0..1, all 0 for a hidden joint. Left and right as in
+      `augment_keypoints`.
+    """
+    scale, shift = _compute_geometry(transformation, data, target_size)
+    joints = tf.gather(joints, _joint_order(transformation))
+    height, width = (
+        _draw_line(
+            joints[:, 1 - axis] * scale[axis] + shift[axis],
+            sigma=data.keypoint_sigma / _SIGMA_SIZE[axis] * scale[axis],
+            border=(shift[axis], shift[axis] + scale[axis]),
+            length=target_size[axis],
+        )
+        for axis in (0, 1)
+    )
+    peaks = tf.clip_by_value(joints[:, 2], 0, 1)
+    maps = (height * peaks)[:, None] * width[None]
+    return _flip(maps, transformation.flipped)
+
+
+def _draw_line(
+    centre: tf.Tensor, *, sigma: tf.Tensor, border: tuple[tf.Tensor, tf.Tensor], length: int
+) -> tf.Tensor:
+    """Return Gaussians over a line of pixels, [length, J]; 0 where the image does not reach."""
+    pixels = tf.range(length, dtype=tf.float32)[:, None] + 0.5
+    inside = (pixels >= border[0]) & (pixels <= border[1])
+    return tf.where(inside, tf.exp(-0.5 * ((pixels - centre) / sigma) ** 2), 0)
+
+
+def _joint_order(transformation: Transformation) -> tf.Tensor:
+    """Return which joint goes into each channel."""
+    return tf.where(transformation.flipped, schema.FLIP_PERMUTATION, tf.range(schema.NUM_JOINTS))
 
 
 def _image_size(data: DataConfig) -> tuple[int, int]:
@@ -187,22 +242,29 @@ def _place(
     data: DataConfig,
     target_size: tuple[int, int],
 ) -> tf.Tensor:
-    """Resize, pad and crop an annotation in one interpolation, [H, W, C] uint8 to [h, w, C] 0..1.
-
-    A point at y in the annotation is at y * resized / H in the resized image, at that plus padding
-    minus top in the crop, and at that times h / image_height in the target; pixel i covers i..i+1.
-    """
-    stored = tf.cast(tf.shape(annotation)[:2], tf.float32)
-    resized = tf.constant(_resized_size(data), tf.float32)
-    reduction = tf.constant(target_size, tf.float32) / tf.constant(_image_size(data), tf.float32)
-    offset = data.padding - tf.stack([transformation.top, transformation.left])
+    """Resize, pad and crop an annotation in one interpolation: [H, W, C] uint8 to [h, w, C]."""
+    scale, shift = _compute_geometry(transformation, data, target_size)
     placed = tf.raw_ops.ScaleAndTranslate(
         images=annotation[None],
         size=target_size,
-        scale=resized / stored * reduction,
-        translation=tf.cast(offset, tf.float32) * reduction,
+        scale=scale / tf.cast(tf.shape(annotation)[:2], tf.float32),
+        translation=shift,
         kernel_type="triangle",
         antialias=True,
     )
     # The interpolation's weights add up to 1 but for rounding.
     return tf.minimum(placed[0] / 255, 1)
+
+
+def _compute_geometry(
+    transformation: Transformation, data: DataConfig, target_size: tuple[int, int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return scale and shift, [2] each (vertical, horizontal), from image to target, before a flip.
+
+    A point at y, in 0..1 of the image, is at y * resized in the resized image, at that plus padding
+    minus top in the crop, and at that times h / image_height in the target; pixel i covers i..i+1.
+    """
+    resized = tf.constant(_resized_size(data), tf.float32)
+    reduction = tf.constant(target_size, tf.float32) / tf.constant(_image_size(data), tf.float32)
+    offset = data.padding - tf.stack([transformation.top, transformation.left])
+    return resized * reduction, tf.cast(offset, tf.float32) * reduction

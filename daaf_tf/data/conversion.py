@@ -20,6 +20,7 @@ import tqdm
 import daaf_tf
 from daaf_tf import schema
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.coco import AUTO, add_persons, parse_sources, without_folders
 from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.duplicates import DuplicateFinder
 from daaf_tf.data.listing import Listing, list_images
@@ -42,6 +43,7 @@ class Conversion:
       data_root: folder that holds the data set's folders.
       output_dir: folder for the records.
       csv_file: names the images, for the data set "csv" only.
+      annotations: where masks and keypoints come from, see `coco.parse_sources`.
       num_shards: shards of each split; 0: by size.
       heatmap_height: height of a stored heat map in pixels.
       workers: processes; 0: one for each CPU. 1 works in the calling process.
@@ -53,6 +55,7 @@ class Conversion:
     data_root: str
     output_dir: str
     csv_file: str = ""
+    annotations: str = AUTO
     num_shards: int = 0
     heatmap_height: int = HEATMAP_HEIGHT
     workers: int = 0
@@ -61,7 +64,7 @@ class Conversion:
 
     def command(self) -> str:
         """Return the command for the manifest: only what decides what the records hold."""
-        names = ("dataset", "data_root", "csv_file", "num_shards", "heatmap_height")
+        names = ("dataset", "data_root", "csv_file", "annotations", "num_shards", "heatmap_height")
         flags = [f"--{name}={getattr(self, name)}" for name in names if getattr(self, name) != ""]
         return shlex.join(["make_tfrecords.py", *flags])
 
@@ -97,7 +100,9 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
         else, no room to write, a split without a single usable image; with `strict`, any problem.
     """
     _check(conversion)
+    sources = parse_sources(conversion.annotations)
     dataset = DATASETS[conversion.dataset]
+    dataset = dataset if sources.folders else without_folders(dataset)
     task = functools.partial(
         read_record,
         data_root=conversion.data_root,
@@ -109,6 +114,7 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
     folder = OutputFolder(conversion.output_dir, conversion.overwrite)
     with processes as run, folder as output:
         listing = list_images(dataset, conversion.data_root, conversion.csv_file)
+        add_persons(listing, sources.coco_files)
         problems, splits, duplicates = [], {}, DuplicateFinder()
         _note(listing.problems, problems, conversion.strict)
         with _progress_bar(listing, show_progress) as bar:

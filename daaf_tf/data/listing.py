@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from daaf_tf import schema
 from daaf_tf.data.datasets import DataSet
 from daaf_tf.data.listed import ImageList, ListedImage, read_csv, read_list
+from daaf_tf.data.person import Person
 from daaf_tf.data.problems import Problem
 from daaf_tf.errors import UserError
 
@@ -34,6 +35,7 @@ class ImageFile:
         knows no camera.
       mask_stem: path below the data root, without extension; None: this split has no masks.
       heatmap_stem: path below the data root, without `_00.png`; None: this split has no maps.
+      persons: what COCO files have of this image.
     """
 
     split: str
@@ -43,6 +45,7 @@ class ImageFile:
     camera_id: int
     mask_stem: str | None
     heatmap_stem: str | None
+    persons: tuple[Person, ...] = ()
 
 
 @dataclasses.dataclass

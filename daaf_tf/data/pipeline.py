@@ -15,6 +15,7 @@ from daaf_tf.data.augment import (
     augment_image,
     augment_keypoints,
     augment_mask,
+    draw_keypoints,
     draw_transformations,
 )
 from daaf_tf.data.preprocess import decode_image, preprocess_image
@@ -47,7 +48,8 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
         image [B, H, W, 3] float32, RGB, normalised; person_id, label (0..N-1) and camera_id
         [B] int64; with HAB mask [B, h, w, 1] float32 in 0..1 and mask_presence [B] float32; with
         PAB keypoints [B, h, w, 17] float32 in 0..1 and keypoints_presence [B] float32. An image
-        without the annotation has zeros and presence 0.
+        without the annotation has zeros and presence 0. Keypoints come from stored maps, or from
+        coordinates where there are none.
 
     Raises:
       UserError: records that are missing or do not fit, or hold fewer identities than P. A record
@@ -202,11 +204,7 @@ def _parse_train_image(
             [*config.target_size, 1],
         )
     if config.model.pab:
-        result[schema.KEYPOINTS], result[schema.KEYPOINTS_PRESENCE] = _parse_target(
-            example[schema.HEATMAPS_ENCODED],
-            lambda encoded: augment_keypoints(_decode_maps(encoded), *how),
-            [*config.target_size, schema.NUM_JOINTS],
-        )
+        result[schema.KEYPOINTS], result[schema.KEYPOINTS_PRESENCE] = _parse_keypoints(example, how)
     return result
 
 
@@ -225,6 +223,21 @@ def _parse_target(
     present = tf.strings.length(encoded) > 0
     target = tf.cond(present, lambda: parse(encoded), lambda: tf.zeros(shape))
     return target, tf.cast(present, tf.float32)
+
+
+def _parse_keypoints(example: dict[str, tf.Tensor], how: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the keypoint target and its presence: from stored maps, else from coordinates."""
+    encoded = example[schema.HEATMAPS_ENCODED]
+    names = (schema.KEYPOINT_X, schema.KEYPOINT_Y, schema.KEYPOINT_VISIBILITY)
+    joints = tf.stack([example[name] for name in names], axis=-1)
+    stored = tf.strings.length(encoded) > 0
+    # Absent coordinates are -1, and so hidden: zeros are drawn.
+    target = tf.cond(
+        stored,
+        lambda: augment_keypoints(_decode_maps(encoded), *how),
+        lambda: draw_keypoints(joints, *how),
+    )
+    return target, tf.cast(stored | (joints[0, 2] >= 0), tf.float32)
 
 
 def _decode_maps(encoded: tf.Tensor) -> tf.Tensor:

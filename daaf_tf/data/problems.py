@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-# What a problem is with: an image or a line that names one (it was skipped), an annotation (only
-# that was left out), or an image that is another person's as well (nothing was).
-PROBLEM_KINDS = ("image", "mask", "heatmaps", "duplicate")
+# What a problem is with: an image or a line that names one (it was skipped), a mask, maps or
+# keypoints (only that annotation was left out), a COCO file's entry that belongs to no image, or an
+# image that is another person's as well (nothing was left out). In the order of counting.
+PROBLEM_KINDS = ("image", "mask", "heatmaps", "keypoints", "annotations", "duplicate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +16,9 @@ class Problem:
 
     Attributes:
       kind: of PROBLEM_KINDS.
-      split: of schema.SPLITS; empty: a line of a list that does not tell.
-      file: path below the data root; `FILE, line N` for a line of a list.
+      split: of schema.SPLITS; empty: a line or entry that does not tell.
+      file: path below the data root; `FILE, line N` for a line of a list; for COCO the path of the
+        file, and where in it.
       reason: for people.
     """
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import stat
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from daaf_tf import schema
 from daaf_tf.data.annotations import BadFile, describe_image, make_heatmaps, make_mask
 from daaf_tf.data.example import ImageRecord
 from daaf_tf.data.listing import ImageFile
+from daaf_tf.data.person import choose_person, make_keypoints, make_person_mask
 from daaf_tf.data.problems import Problem
 
 # A file larger than this is no picture of a person; it would only fill the memory of a worker.
@@ -38,19 +44,12 @@ def read_record(
         image_format, height, width = describe_image(encoded)
     except BadFile as error:
         return None, [Problem("image", file.split, file.path, str(error))]
-    problems, mask, heatmaps, keypoints = [], None, None, None
-    if file.mask_stem is not None:
-        try:
-            found = _read_annotation(data_root, file.mask_stem)
-            mask = make_mask(found, height, width, max_stretch)
-        except BadFile as error:
-            problems.append(Problem("mask", file.split, f"{file.mask_stem}.*", str(error)))
-    if file.heatmap_stem is not None:
-        try:
-            maps = _read_maps(data_root, file.heatmap_stem)
-            heatmaps, keypoints = make_heatmaps(maps, height, width, max_stretch, heatmap_height)
-        except BadFile as error:
-            problems.append(Problem("heatmaps", file.split, f"{file.heatmap_stem}_*", str(error)))
+    problems: list[Problem] = []
+    note = functools.partial(_noting, problems, file.split)
+    mask = _find_mask(file, data_root, (height, width), max_stretch, note)
+    heatmaps, keypoints = _find_keypoints(
+        file, data_root, (height, width), max_stretch, heatmap_height, note
+    )
     record = ImageRecord(
         encoded=encoded,
         image_format=image_format,
@@ -64,6 +63,55 @@ def read_record(
         keypoints=keypoints,
     )
     return record, problems
+
+
+@contextlib.contextmanager
+def _noting(problems: list[Problem], split: str, kind: str, file: str) -> Iterator[None]:
+    """Turn a BadFile of the block into a problem."""
+    try:
+        yield
+    except BadFile as error:
+        problems.append(Problem(kind, split, file, str(error)))
+
+
+def _find_mask(
+    file: ImageFile,
+    data_root: str,
+    size: tuple[int, int],
+    max_stretch: float,
+    note: Callable[[str, str], contextlib.AbstractContextManager],
+) -> bytes | None:
+    """Return an image's mask from a COCO file, else from the data set's own folder, or None."""
+    with note("mask", f"{file.path}: its persons in COCO files"):
+        person = choose_person(file.persons, "segmentation", *size)
+        if person is not None:
+            with note("mask", f"{person.origin} ({file.path})"):
+                return make_person_mask(person, *size)
+        elif file.mask_stem is not None:
+            with note("mask", f"{file.mask_stem}.*"):
+                return make_mask(_read_annotation(data_root, file.mask_stem), *size, max_stretch)
+    return None
+
+
+def _find_keypoints(
+    file: ImageFile,
+    data_root: str,
+    size: tuple[int, int],
+    max_stretch: float,
+    heatmap_height: int,
+    note: Callable[[str, str], contextlib.AbstractContextManager],
+) -> tuple[bytes | None, np.ndarray | None]:
+    """Return maps and coordinates: the latter from a COCO file, else both from the folder."""
+    with note("keypoints", f"{file.path}: its persons in COCO files"):
+        person = choose_person(file.persons, "keypoints", *size)
+        if person is not None:
+            with note("keypoints", f"{person.origin} ({file.path})"):
+                return None, make_keypoints(person, *size)
+        elif file.heatmap_stem is not None:
+            with note("heatmaps", f"{file.heatmap_stem}_*"):
+                maps = _read_maps(data_root, file.heatmap_stem)
+                return make_heatmaps(maps, *size, max_stretch, heatmap_height)
+    return None, None
 
 
 def _read(path: str) -> bytes:

@@ -55,6 +55,7 @@ class SplitWriter:
         self._cameras: set[int] = set()
         self._masks = 0
         self._keypoint_maps = 0
+        self._keypoints = 0
 
     def __enter__(self) -> SplitWriter:
         with writing(self._folder):
@@ -77,6 +78,7 @@ class SplitWriter:
         self._cameras.add(record.camera_id)
         self._masks += record.mask is not None
         self._keypoint_maps += record.heatmaps is not None
+        self._keypoints += record.keypoints is not None
         # Sorted by person, so the person seen last has the highest label.
         label = len(self._persons) - 1 if self._split == schema.TRAIN else schema.NO_LABEL
         with writing(self._folder):
@@ -101,6 +103,7 @@ class SplitWriter:
             "distractors": distractors,
             "masks": self._masks,
             "keypoint_maps": self._keypoint_maps,
+            "keypoints": self._keypoints,
             "shards": self._shards,
         }
         if self._split == schema.TRAIN:

@@ -29,6 +29,7 @@ def format_summary(report: Report) -> str:
         f"{report.conversion.dataset} records in {report.conversion.output_dir}",
         "",
         *_table(found, dataset),
+        _coordinates(report),
         "",
         *_comparison(found, dataset),
         *report.notes,
@@ -58,6 +59,12 @@ def _table(found: dict[str, Counts], dataset: DataSet) -> list[str]:
         )
         lines.append(f"{title:<16}" + "".join(cells))
     return lines
+
+
+def _coordinates(report: Report) -> str:
+    """Return the row of images with coordinates; that the real set has them nobody publishes."""
+    cells = (f"{entry['keypoints']:>10,}{'-':>10}" for entry in report.manifest["splits"].values())
+    return f"{'with joints':<16}" + "".join(cells)
 
 
 def _expected(dataset: DataSet, split: str, field: str) -> str:
@@ -98,11 +105,17 @@ def _problems(report: Report) -> list[str]:
     if not report.problems:
         return ["No problems."]
     counts = report.manifest["problems"]
+    coco = [
+        f"{counts['keypoints']:,} sets of keypoints left out" * (counts["keypoints"] > 0),
+        f"{counts['annotations']:,} names or annotations in COCO files that belong to no image"
+        * (counts["annotations"] > 0),
+    ]
     listed = os.path.join(report.conversion.output_dir, PROBLEMS)
     return [
         f"Problems: {counts['image']:,} images skipped, "
         f"{counts['mask']:,} masks and {counts['heatmaps']:,} sets of maps left out, "
-        f"{counts['duplicate']:,} images found under two persons; all in {listed}, for example:",
+        f"{counts['duplicate']:,} images found under two persons"
+        f"{''.join(f', {text}' for text in coco if text)}; all in {listed}, for example:",
         *(f"  {problem}" for problem in report.problems[:_SHOWN]),
     ]
 

@@ -38,11 +38,12 @@ def test_clean_set_is_converted_whole(root):
     assert not report.problems
     splits = read_manifest(root.parent / "records")["splits"]
     assert splits == report.manifest["splits"]
-    counts = ("images", "identities", "cameras", "junk", "distractors", "masks", "keypoint_maps")
+    counts = ("images", "identities", "cameras", "junk", "distractors")
+    counts += ("masks", "keypoint_maps", "keypoints")
     assert {split: [entry[c] for c in counts] for split, entry in splits.items()} == {
-        "train": [6, 3, [1, 3, 12], 0, 0, 6, 6],
-        "query": [2, 2, [1, 2], 0, 0, 2, 0],
-        "gallery": [5, 2, [1, 2, 3, 4], 2, 1, 5, 0],
+        "train": [6, 3, [1, 3, 12], 0, 0, 6, 6, 6],
+        "query": [2, 2, [1, 2], 0, 0, 2, 0, 0],
+        "gallery": [5, 2, [1, 2, 3, 4], 2, 1, 5, 0, 0],
     }
     assert splits["train"]["person_ids"] == [2, 7, 11]
     assert splits["train"]["images_per_label"] == [2, 3, 1]
@@ -182,8 +183,8 @@ def test_annotations_may_be_of_either_format(root):
 def test_command_in_the_manifest_says_what_decides_the_content(root):
     manifest = run(root, num_shards=2, heatmap_height=32, strict=True).manifest
     assert manifest["command"] == (
-        f"make_tfrecords.py --dataset=market1501 --data_root={root} --num_shards=2 "
-        "--heatmap_height=32"
+        f"make_tfrecords.py --dataset=market1501 --data_root={root} --annotations=auto "
+        "--num_shards=2 --heatmap_height=32"
     )
 
 

@@ -19,6 +19,7 @@ from daaf_tf.data.augment import (
     augment_image,
     augment_keypoints,
     augment_mask,
+    draw_keypoints,
     draw_transformations,
 )
 from daaf_tf.data.pipeline import user_error
@@ -171,6 +172,36 @@ def test_train_batch_is_the_sampled_records_each_augmented_as_drawn(records):
             np.testing.assert_allclose(batch[schema.KEYPOINTS][index], maps, atol=1e-6)
             assert batch[schema.MASK_PRESENCE][index] == float(bool(record.mask))
             assert batch[schema.KEYPOINTS_PRESENCE][index] == float(bool(record.heatmaps))
+
+
+def test_keypoints_come_from_maps_else_from_coordinates_else_not_at_all(tmp_path):
+    joints = np.random.RandomState(0).uniform(0.2, 0.8, (17, 3)).astype(np.float32)
+    joints[3] = 0
+    hidden = np.zeros((17, 3), np.float32)
+    maps = make_record(1, 2).heatmaps
+    for name, heatmaps, keypoints, presence in (
+        ("both", maps, joints, 1),
+        ("maps", maps, None, 1),
+        ("coordinates", None, joints, 1),
+        ("hidden", None, hidden, 1),
+        ("nothing", None, None, 0),
+    ):
+        (tmp_path / name).mkdir()
+        write_records(tmp_path / name, heatmaps=heatmaps, keypoints=keypoints)
+        config = make_config(tmp_path / name)
+        (batch,) = take(make_train_batches(config, 3), 1)
+        np.testing.assert_array_equal(batch[schema.KEYPOINTS_PRESENCE], np.full(P * K, presence))
+        drawn = draw_transformations(config.data, 3, P * K)
+        for index in range(P * K):
+            how = Transformation(*(tf.constant(values[index]) for values in drawn))
+            if heatmaps:
+                pixels = tf.reshape(tf.io.decode_png(maps, channels=1), (17, 64, 32))
+                expected = augment_keypoints(pixels, how, config.data, (32, 16))
+            elif name == "coordinates":
+                expected = draw_keypoints(joints, how, config.data, (32, 16))
+            else:
+                expected = np.zeros((32, 16, 17))
+            np.testing.assert_allclose(batch[schema.KEYPOINTS][index], expected, atol=1e-5)
 
 
 def test_every_run_sees_the_same_batch_at_the_same_step(records):

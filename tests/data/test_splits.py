@@ -42,7 +42,7 @@ def test_everything_is_counted(tmp_path):
     del summary["shards"]
     assert summary == {
         "images": 4, "identities": 1, "cameras": [1, 2, 12], "junk": 2, "distractors": 1,
-        "masks": 1, "keypoint_maps": 1,
+        "masks": 1, "keypoint_maps": 1, "keypoints": 0,
     }  # fmt: skip
 
 

@@ -12,7 +12,11 @@ from daaf_tf.data.summary import format_summary
 def make_report(problems=(), ignored=(), notes=(), **changes) -> Report:
     """Return the report of a conversion of the real set, with changes to its training split."""
     splits = {
-        split: {**dataclasses.asdict(counts), "cameras": list(range(1, counts.cameras + 1))}
+        split: {
+            **dataclasses.asdict(counts),
+            "cameras": list(range(1, counts.cameras + 1)),
+            "keypoints": counts.keypoint_maps,
+        }
         for split, counts in DATASETS["market1501"].expected.items()
         if split != schema.MULTI_QUERY
     }
