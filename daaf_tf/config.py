@@ -16,6 +16,11 @@ from daaf_tf.settings import Section, setting
 
 SOFT_MARGIN = "soft"
 
+# Values of --photometric.
+NO_PHOTOMETRIC = "none"
+COLOR_JITTER = "color_jitter"
+RANDAUGMENT = "randaugment"
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Section):
@@ -60,6 +65,12 @@ class DataConfig(Section):
         "Smallest height over width of the erased box; the largest is its inverse.",
         minimum=0.01,
         maximum=1,
+    )
+    photometric: str = setting(
+        NO_PHOTOMETRIC,
+        "Change of colours by keras-cv: none, colour jitter, or RandAugment's photometric part; of "
+        "the image alone, and the same for the same seed and step.",
+        choices=(NO_PHOTOMETRIC, COLOR_JITTER, RANDAUGMENT),
     )
     identities_per_batch: int = setting(
         18, "P: distinct identities in a (global) batch.", minimum=2
