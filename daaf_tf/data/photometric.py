@@ -110,14 +110,17 @@ class RandAugment(Photometric):
     def __init__(self):
         layers = _import_layers()
         self._auto_contrast = layers.AutoContrast(_VALUE_RANGE, **_layer_options())
-        self._equalization = layers.Equalization(_VALUE_RANGE, **_layer_options())
+        # The one layer that needs AutoGraph, which the pipeline does without.
+        self._equalize = tf.function(
+            layers.Equalization(_VALUE_RANGE, **_layer_options()).augment_images
+        )
         self._solarization = layers.Solarization(_VALUE_RANGE, **_layer_options())
         self._grayscale = layers.Grayscale(output_channels=3, **_layer_options())
         self._contrast = layers.RandomContrast(_VALUE_RANGE, 0.0, **_layer_options())
         self._brightness = layers.RandomBrightness(0.0, _VALUE_RANGE, **_layer_options())
         self._operations = (
             lambda images, values: self._auto_contrast.augment_images(images),
-            lambda images, values: self._equalization.augment_images(images),
+            lambda images, values: self._equalize(images),
             self._solarize,
             self._degenerate,
             lambda images, values: self._contrast.augment_images(

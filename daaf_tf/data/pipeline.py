@@ -29,6 +29,10 @@ _MARKS = ("<UserError>", "</UserError>")
 # How TensorFlow reports an image that it cannot decode: the reason, and then the op.
 _UNDECODABLE = re.compile(r"([^\n}]+)\n\s*\[\[.*\{\{node \S*Decode(?:Jpeg|Png)\}\}")
 
+# AutoGraph rewrites Python's control flow over tensors. Here is none, and looking for it takes
+# longer than all the rest from the start to the first batch.
+_as_written = tf.autograph.experimental.do_not_convert
+
 # Reads wait for the disk, so one may wait while another's records are decoded.
 _PARALLEL_READS = 2
 
@@ -82,6 +86,7 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
         tf.TensorSpec([count, 4], tf.int32),
     )
 
+    @_as_written
     def parse(record, colours, *transformation):
         example = parse_example(record)
         image = photometric.apply(decode_image(example[schema.IMAGE_ENCODED]), colours)
@@ -125,6 +130,7 @@ def make_eval_batches(config: Config, split: str) -> tf.data.Dataset:
     )
     size = (config.data.image_height, config.data.image_width)
 
+    @_as_written
     def parse(record):
         example = parse_example(record)
         return {
@@ -177,6 +183,7 @@ def _make_op(function: Callable, *outputs: tf.TensorSpec) -> Callable:
         except UserError as error:
             raise RuntimeError(str(error).join(_MARKS)) from None
 
+    @_as_written
     def op(argument):
         types = [output.dtype for output in outputs]
         values = tf.numpy_function(guarded, [argument], types, stateful=False)
