@@ -16,6 +16,11 @@ from daaf_tf.settings import Section, setting
 
 SOFT_MARGIN = "soft"
 
+# Values of --photometric.
+NO_PHOTOMETRIC = "none"
+COLOR_JITTER = "color_jitter"
+RANDAUGMENT = "randaugment"
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(Section):
@@ -66,6 +71,12 @@ class DataConfig(Section):
         "Sigma of a joint drawn from coordinates, in pixels of a 256x128 map of the whole image.",
         minimum=0.5,
         maximum=64,
+    )
+    photometric: str = setting(
+        NO_PHOTOMETRIC,
+        "Change of colours by keras-cv: none, colour jitter, or RandAugment's photometric part; of "
+        "the image alone, and the same for the same seed and step.",
+        choices=(NO_PHOTOMETRIC, COLOR_JITTER, RANDAUGMENT),
     )
     identities_per_batch: int = setting(
         18, "P: distinct identities in a (global) batch.", minimum=2

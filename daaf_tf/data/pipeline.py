@@ -18,6 +18,7 @@ from daaf_tf.data.augment import (
     draw_keypoints,
     draw_transformations,
 )
+from daaf_tf.data.photometric import make_photometric
 from daaf_tf.data.preprocess import decode_image, preprocess_image
 from daaf_tf.data.records import RecordReader, parse_example
 from daaf_tf.data.sampling import BatchSampler
@@ -28,6 +29,10 @@ from daaf_tf.errors import UserError
 _MARKS = ("<UserError>", "</UserError>")
 # How TensorFlow reports an image that it cannot decode: the reason, and then the op.
 _UNDECODABLE = re.compile(r"([^\n}]+)\n\s*\[\[.*\{\{node \S*Decode(?:Jpeg|Png)\}\}")
+
+# AutoGraph rewrites Python's control flow over tensors. Here is none, and looking for it takes
+# longer than all the rest from the start to the first batch.
+_as_written = tf.autograph.experimental.do_not_convert
 
 # Reads wait for the disk, so one may wait while another's records are decoded.
 _PARALLEL_READS = 2
@@ -64,24 +69,30 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
         identities_per_batch=data.identities_per_batch,
         images_per_identity=data.images_per_identity,
     )
+    photometric = make_photometric(data.photometric)
     count = config.batch_size
 
     def read_step(step):
         # All chance is here, in numbers; what follows is the same for every step.
         records = reader.read_many(sampler.positions(int(step)))
-        return [_as_strings(records), *draw_transformations(data, int(step), count)]
+        colours = photometric.draw(data.seed, int(step), count)
+        return [_as_strings(records), colours, *draw_transformations(data, int(step), count)]
 
     read = _make_op(
         read_step,
         tf.TensorSpec([count], tf.string),
+        tf.TensorSpec([count, photometric.num_values], tf.float32),
         tf.TensorSpec([count], tf.int32),
         tf.TensorSpec([count], tf.int32),
         tf.TensorSpec([count], tf.bool),
         tf.TensorSpec([count, 4], tf.int32),
     )
 
-    def parse(record, *transformation):
-        return _parse_train_image(record, Transformation(*transformation), config)
+    @_as_written
+    def parse(record, colours, *transformation):
+        example = parse_example(record)
+        image = photometric.apply(decode_image(example[schema.IMAGE_ENCODED]), colours)
+        return _augment(image, example, Transformation(*transformation), config)
 
     return (
         tf.data.Dataset.counter(start=step)
@@ -121,6 +132,7 @@ def make_eval_batches(config: Config, split: str) -> tf.data.Dataset:
     )
     size = (config.data.image_height, config.data.image_width)
 
+    @_as_written
     def parse(record):
         example = parse_example(record)
         return {
@@ -173,6 +185,7 @@ def _make_op(function: Callable, *outputs: tf.TensorSpec) -> Callable:
         except UserError as error:
             raise RuntimeError(str(error).join(_MARKS)) from None
 
+    @_as_written
     def op(argument):
         types = [output.dtype for output in outputs]
         values = tf.numpy_function(guarded, [argument], types, stateful=False)
@@ -186,12 +199,13 @@ def _as_strings(records: list[bytes]) -> np.ndarray:
     return np.array(records, dtype=object)
 
 
-def _parse_train_image(
-    record: tf.Tensor, transformation: Transformation, config: Config
+def _augment(
+    image: tf.Tensor,
+    example: dict[str, tf.Tensor],
+    transformation: Transformation,
+    config: Config,
 ) -> dict[str, tf.Tensor]:
-    """Decode and augment an image, and the annotations that the model's branches learn from."""
-    example = parse_example(record)
-    image = decode_image(example[schema.IMAGE_ENCODED])
+    """Augment an image, and the annotations that the model's branches learn from."""
     result = {
         schema.IMAGE: augment_image(image, transformation, config.data),
         **_parse_ids(example),

@@ -19,6 +19,7 @@ from daaf_tf.errors import UserError
 IDENTITIES = 0
 IMAGES = 1
 AUGMENTATION = 2
+PHOTOMETRIC = 3
 
 
 def make_generator(seed: int, purpose: int, *counter: int) -> np.random.Generator:

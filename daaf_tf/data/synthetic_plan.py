@@ -69,8 +69,8 @@ class Preset:
 _SIZES = (
     Preset(
         name="small",
-        train_ids=110,
-        train_images=1450,
+        train_ids=200,
+        train_images=2600,
         few_ids=4,
         few_least=1,
         most_images=24,

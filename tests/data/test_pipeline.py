@@ -217,6 +217,36 @@ def test_every_run_sees_the_same_batch_at_the_same_step(records):
     assert not np.array_equal(other[schema.IMAGE], whole[0][schema.IMAGE])
 
 
+@pytest.mark.parametrize("kind", ["color_jitter", "randaugment"])
+def test_colours_change_in_the_image_alone_and_the_same_at_every_resume(records, kind):
+    plain = take(make_train_batches(make_config(records), 5), 2)
+    config = make_config(records, photometric=kind)
+    batches = take(make_train_batches(config, 5), 2)
+    for batch, without in zip(batches, plain):
+        assert not np.array_equal(batch[schema.IMAGE], without[schema.IMAGE])
+        assert_equal({**batch, schema.IMAGE: without[schema.IMAGE]}, without)
+    assert_equal(take(make_train_batches(config, 6), 1)[0], batches[1])
+    (other,) = take(make_train_batches(config.replace(seed=2), 5), 1)
+    assert not np.array_equal(other[schema.IMAGE], batches[0][schema.IMAGE])
+
+
+def test_colours_change_before_the_padding_and_the_normalisation(records):
+    # A third of the rows are padding on one side: they are black whatever happened to the picture.
+    config = make_config(
+        records, photometric="color_jitter", padding=32, erasing_probability=0.0, flip_probability=0
+    )
+    (batch,) = take(make_train_batches(config), 1)
+    black = -np.array(schema.IMAGE_MEAN) / schema.IMAGE_STD
+    white = (1 - np.array(schema.IMAGE_MEAN)) / schema.IMAGE_STD
+    tops = draw_transformations(config.data, 0, P * K).top
+    assert tops.min() < 16
+    for image, top in zip(batch[schema.IMAGE], tops):
+        padded = image[: max(0, 32 - top)]
+        np.testing.assert_allclose(padded, np.broadcast_to(black, padded.shape), atol=1e-5)
+        assert (image >= black - 1e-4).all()
+        assert (image <= white + 1e-4).all()
+
+
 def test_what_the_model_does_not_use_is_not_decoded(tmp_path):
     write_records(tmp_path, mask=GARBAGE, heatmaps=GARBAGE)
     config = make_config(tmp_path, hab=False, pab=False)

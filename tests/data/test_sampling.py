@@ -100,6 +100,29 @@ def test_images_of_an_identity_are_used_equally_often():
     np.testing.assert_array_equal(used, np.repeat(1680 // counts, counts))
 
 
+def test_at_any_moment_no_image_of_an_identity_is_ahead_by_more_than_one():
+    sampler = make_sampler(MARKET)
+    used = np.zeros(MARKET.sum(), dtype=int)
+    for step in range(500):
+        np.add.at(used, sampler.positions(step), 1)
+        if step % 50 == 49:
+            of_label = np.split(used, np.cumsum(MARKET)[:-1])
+            assert max(np.ptp(images) for images in of_label) <= 1
+            visits = [images.sum() // 4 for images in of_label]
+            assert max(visits) - min(visits) <= 1
+
+
+@pytest.mark.parametrize("step", [0, 2, 30])
+def test_every_image_is_as_likely_as_any_other_at_every_place_of_a_batch(step):
+    # 7 identities of 6 images, 3 a batch: batch 2 straddles two passes.
+    counts = np.full(7, 6)
+    seeds = range(2100)
+    batches = np.array([make_sampler(counts, p=3, seed=s).positions(step) for s in seeds])
+    found = np.array([np.bincount(column, minlength=42) for column in batches.T])
+    chi_square = ((found - 50) ** 2 / 50).sum(axis=1)
+    assert (chi_square < 92).all()  # 41 degrees of freedom: exceeded once in 100,000 times
+
+
 def test_images_meet_in_every_combination():
     sampler = make_sampler(np.array([5, 5]), p=2, k=2)
     batches = np.array([sampler.positions(step) for step in range(2000)]).reshape(-1, 2)
@@ -139,6 +162,8 @@ def test_five_million_images_of_100_000_identities():
         assert (labels == labels[:, :1]).all()
         for label, images in zip(labels[:, 0], positions.reshape(18, 4)):
             assert len(set(images)) == min(4, counts[label])
+    # A run that is resumed begins with a sampler that has dealt nothing before.
+    np.testing.assert_array_equal(make_sampler(counts).positions(10**7), sampler.positions(10**7))
     # A pass is 5,555.6 batches long: batch 5,555 ends the first and begins the second.
     deal = Deal(100_000, 18, seed=1, purpose=IDENTITIES)
     seen = np.concatenate([deal.hand(step) for step in range(5_556)])
