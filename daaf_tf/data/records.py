@@ -18,11 +18,10 @@ import numpy as np
 from daaf_tf import schema
 from daaf_tf.data.example import ImageRecord, make_example, parse_example
 from daaf_tf.data.shard_index import (
-    FOOTER_BYTES,
-    HEADER_BYTES,
     index_path,
     make_header,
     masked_crc,
+    open_frame,
     read_index,
 )
 from daaf_tf.errors import UserError
@@ -173,7 +172,7 @@ class RecordReader:
             that does not fit its shard. A missing index is rebuilt, and a line in the log says so.
         """
         manifest_path = pathlib.Path(data_dir) / MANIFEST
-        entries, self.images_per_label = _parse_split(read_manifest(data_dir), split, manifest_path)
+        entries, self.images_per_label = parse_split(read_manifest(data_dir), split, manifest_path)
         self._shards = [_Shard(manifest_path.parent, *entry) for entry in entries]
         self._ends = np.cumsum([len(shard) for shard in self._shards], dtype=np.int64)
         self.num_images = int(self._ends[-1]) if len(self._ends) else 0
@@ -216,12 +215,13 @@ class _Shard:
             frame = os.pread(self._file.fileno(), length, offset)
         except OSError as error:
             raise UserError(f"{self._path}: cannot read record {record} ({error})") from error
-        header, data = frame[:HEADER_BYTES], frame[HEADER_BYTES:-FOOTER_BYTES]
-        if len(frame) != length or header != make_header(data):
-            raise UserError(self._corrupt(record, "length"))
-        if frame[-FOOTER_BYTES:] != masked_crc(data):
-            raise UserError(self._corrupt(record, "checksum"))
-        return data
+        try:
+            return open_frame(frame, length)
+        except ValueError as error:
+            raise UserError(
+                f"{self._path}: record {record} is corrupt ({error}); "
+                "the file was changed after it was written: convert the data set again"
+            ) from None
 
     def _open(self):
         try:
@@ -229,17 +229,20 @@ class _Shard:
         except OSError as error:
             raise UserError(f"{self._path}: cannot open the shard ({error.strerror})") from error
 
-    def _corrupt(self, record: int, what: str) -> str:
-        return (
-            f"{self._path}: record {record} is corrupt (wrong {what}); "
-            "the file was changed after it was written: convert the data set again"
-        )
 
-
-def _parse_split(
+def parse_split(
     manifest: dict, split: str, path: pathlib.Path
 ) -> tuple[list[tuple[str, int, int]], np.ndarray]:
-    """Return (file, images, bytes) of each shard, and the images per label, from the manifest."""
+    """Return (file, images, bytes) of each shard, and the images per label, from a manifest.
+
+    Args:
+      manifest: as `read_manifest` returns it.
+      split: one of schema.SPLITS.
+      path: of the manifest, for messages.
+
+    Raises:
+      UserError: no such split, an entry of another form, or counts that contradict each other.
+    """
     try:
         if split not in manifest["splits"]:
             raise UserError(

@@ -36,6 +36,21 @@ def make_header(data: bytes) -> bytes:
     return _length_header(len(data))
 
 
+def open_frame(frame: bytes, length: int) -> bytes:
+    """Return the data in a record's frame; a ValueError says which of its checksums is wrong.
+
+    Args:
+      frame: the bytes as read.
+      length: how many they should be.
+    """
+    header, data = frame[:HEADER_BYTES], frame[HEADER_BYTES:-FOOTER_BYTES]
+    if len(frame) != length or header != make_header(data):
+        raise ValueError("wrong length")
+    if frame[-FOOTER_BYTES:] != masked_crc(data):
+        raise ValueError("wrong checksum")
+    return data
+
+
 def read_index(shard: pathlib.Path, images: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return offset and length of each record of a shard; rebuild the index if there is none.
 
