@@ -25,6 +25,7 @@ from daaf_tf.data.output import PROBLEMS, OutputFolder, writing
 from daaf_tf.data.reading import read_record
 from daaf_tf.data.records import index_path
 from daaf_tf.data.splits import SplitWriter
+from daaf_tf.data.tfds_metadata import make_tfds_files
 from daaf_tf.data.workers import workers
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
@@ -183,12 +184,14 @@ def _publish(output: OutputFolder, report: Report) -> None:
         "ignored": report.ignored,
         "notes": report.notes,
     }
+    texts = {PROBLEMS: json.dumps(listed, indent=1) + "\n", **make_tfds_files(report.manifest)}
     with writing(output.path):
-        write_atomically(output.staging / PROBLEMS, json.dumps(listed, indent=1) + "\n")
+        for name, text in texts.items():
+            write_atomically(output.staging / name, text)
     shards = [
         pathlib.Path(shard["file"])
         for split in report.manifest["splits"].values()
         for shard in split["shards"]
     ]
     names = [name for shard in shards for name in (index_path(shard).name, shard.name)]
-    output.publish([PROBLEMS, *names], report.manifest)
+    output.publish([*texts, *names], report.manifest)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 
 from daaf_tf.data.records import MANIFEST, index_path
+from daaf_tf.data.tfds_metadata import DATASET_INFO, FEATURES
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
 
@@ -22,7 +23,9 @@ PROBLEMS = "problems.json"
 # is nothing but renames.
 STAGING = ".incomplete"
 _LOCK = ".daaf_tf.lock"
-_OURS = re.compile(r"(train|query|gallery)-\d{5}-of-\d{5}\.(tfrecord|index)|problems\.json")
+_OURS = re.compile(
+    r"(train|query|gallery)-\d{5}-of-\d{5}\.(tfrecord|index)|(problems|dataset_info|features)\.json"
+)
 
 
 @contextlib.contextmanager
@@ -139,7 +142,13 @@ class OutputFolder:
                 f"--output_dir={self.path}: its {MANIFEST} is of no conversion ({error!r}); "
                 "choose another folder"
             ) from error
-        return [PROBLEMS, *shards, *(index_path(name).name for name in shards)]
+        return [
+            PROBLEMS,
+            DATASET_INFO,
+            FEATURES,
+            *shards,
+            *(index_path(name).name for name in shards),
+        ]
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
