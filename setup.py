@@ -41,6 +41,7 @@ setuptools.setup(
     ],
     extras_require={
         "gpu": [f"tensorflow[and-cuda]==2.15.1; {OLD}", f"tensorflow[and-cuda]==2.21.*; {NEW}"],
+        "beam": ["apache-beam==2.77.0"],  # Python 3.10 and newer
         "test": ["pytest", "ruff"],
     },
 )

@@ -20,6 +20,7 @@ import tqdm
 import daaf_tf
 from daaf_tf import schema
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.beam import beam_workers
 from daaf_tf.data.datasets import DATASETS, Listing, Problem, list_images
 from daaf_tf.data.output import PROBLEMS, OutputFolder, writing
 from daaf_tf.data.reading import read_record
@@ -29,6 +30,8 @@ from daaf_tf.data.tfds_metadata import make_tfds_files
 from daaf_tf.data.workers import workers
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
+
+RUNNERS = ("processes", "beam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Conversion:
       num_shards: shards of each split; 0: by size.
       heatmap_height: height of a stored heat map in pixels.
       workers: processes; 0: one for each CPU. 1 works in the calling process.
+      runner: who reads the images: "processes" of this machine, or "beam".
+      beam_options: pipeline options for Apache Beam, see `beam.beam_workers`.
       strict: stop at the first problem instead of listing it and going on.
       overwrite: replace a complete conversion in output_dir.
     """
@@ -52,6 +57,8 @@ class Conversion:
     num_shards: int = 0
     heatmap_height: int = HEATMAP_HEIGHT
     workers: int = 0
+    runner: str = "processes"
+    beam_options: str = ""
     strict: bool = False
     overwrite: bool = False
 
@@ -96,14 +103,13 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
     dataset = DATASETS[conversion.dataset]
     task = functools.partial(
         read_record,
-        data_root=conversion.data_root,
+        data_root=os.path.abspath(conversion.data_root),  # a Beam worker starts elsewhere
         max_stretch=dataset.max_stretch,
         heatmap_height=conversion.heatmap_height,
     )
-    # Workers are forked first, while this process is small and has one thread and no lock.
-    processes = workers(conversion.workers or os.cpu_count())
     folder = OutputFolder(conversion.output_dir, conversion.overwrite)
-    with processes as run, folder as output:
+    # Workers are forked first, while this process is small and has one thread and no lock.
+    with _start_runner(conversion, folder) as run, folder as output:
         listing = list_images(dataset, conversion.data_root)
         problems, splits = [], {}
         _note(listing.problems, problems, conversion.strict)
@@ -133,6 +139,10 @@ def _check(conversion: Conversion) -> None:
     for name in ("data_root", "output_dir"):
         if not getattr(conversion, name):
             raise UserError(f"--{name} is missing: give a folder")
+    if conversion.runner not in RUNNERS:
+        raise UserError(f"--runner={conversion.runner}: expected one of {', '.join(RUNNERS)}")
+    if conversion.beam_options and conversion.runner != "beam":
+        raise UserError("--beam_options are given without --runner=beam")
     for name, minimum, maximum in (
         ("workers", 0, 1024),
         ("num_shards", 0, 99999),
@@ -142,6 +152,12 @@ def _check(conversion: Conversion) -> None:
             raise UserError(
                 f"--{name}={getattr(conversion, name)}: expected {minimum} to {maximum}"
             )
+
+
+def _start_runner(conversion: Conversion, folder: OutputFolder):
+    if conversion.runner == "beam":
+        return beam_workers(conversion.beam_options, folder.staging)
+    return workers(conversion.workers or os.cpu_count())
 
 
 def _check_usable(splits: dict[str, dict], problems: list[Problem]) -> None:

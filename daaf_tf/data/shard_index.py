@@ -71,7 +71,7 @@ def read_index(shard: pathlib.Path, images: int, size: int) -> tuple[np.ndarray,
         found = os.path.getsize(shard)
     except OSError as error:
         raise UserError(
-            f"{shard}: {error.strerror}; the manifest names it: convert the data set again"
+            f"{shard}: {error.strerror}; manifest.json names it: convert the data set again"
         ) from error
     if found != size:
         raise UserError(
