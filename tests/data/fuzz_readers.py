@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import functools
 import io
 import json
 import pathlib
@@ -23,10 +24,10 @@ import time
 from typing import Callable
 
 import numpy as np
+from absl import logging
 from PIL import Image
 from tiny_market import GALLERY, MAPS, QUERY, TRAIN, draw_market
 
-import daaf_tf  # noqa: F401 (before TensorFlow)
 from daaf_tf import schema
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.datasets import DATASETS, list_images
@@ -145,12 +146,16 @@ class _ImageCheck:
     """An image is refused, or the network gets the pixels that Pillow sees."""
 
     def __init__(self, root: pathlib.Path):
+        # Here and not above: daaf_tf must be imported before TensorFlow.
+        import tensorflow as tf
+
+        self._decode = functools.partial(
+            tf.io.decode_jpeg, channels=3, dct_method="INTEGER_ACCURATE"
+        )
         self._path, self._read = root / TRAIN / f"{FIRST}.jpg", _read_first(root)
         self._whole = self._path.read_bytes()
 
     def __call__(self, data: bytes) -> bool:
-        import tensorflow as tf
-
         self._path.write_bytes(data)
         try:
             record, problems = self._read()
@@ -162,7 +167,7 @@ class _ImageCheck:
             assert problem.reason
             return True
         assert record.encoded == data
-        pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE").numpy()
+        pixels = self._decode(data).numpy()
         assert pixels.shape == (record.height, record.width, 3)
         seen = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
         assert np.array_equal(pixels, seen), "TensorFlow and Pillow see different pixels"
@@ -336,6 +341,7 @@ def main() -> int:
     parser.add_argument("--mutations", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.set_verbosity(logging.ERROR)  # a thousand indexes are rebuilt
     folder = pathlib.Path(tempfile.mkdtemp())
     try:
         results = fuzz(folder, options.mutations, options.seed)
