@@ -1,4 +1,9 @@
-"""Install daaf_tf. The pins are measured: see "The stack" in README.md."""
+"""Install daaf_tf: which release of each package goes with which Python.
+
+Python 3.9 to 3.11 get the only released set in which TensorFlow, tensorflow-addons and keras-cv
+work together; newer Pythons get a newer TensorFlow with the package tf_keras, without
+tensorflow-addons. The pins keep `pip check` clean and imports quiet on the Pythons that they name.
+"""
 
 import pathlib
 import re
@@ -10,6 +15,39 @@ VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "daaf_tf/__init__.py").rea
 
 OLD = 'python_version < "3.12"'  # Keras 2 is TensorFlow's own
 NEW = 'python_version >= "3.12"'  # Keras 2 is the package tf_keras
+PYTHON_39 = 'python_version < "3.10"'
+PYTHON_310 = 'python_version == "3.10"'
+PYTHON_310_UP = 'python_version >= "3.10"'
+
+STACK = [
+    f"tensorflow==2.15.1; {OLD}",
+    f"tensorflow-addons==0.23.0; {OLD}",
+    f"tensorflow==2.21.*; {NEW}",
+    f"tf_keras==2.21.*; {NEW}",
+    f"tensorboard==2.21.*; {NEW}",  # TensorFlow 2.15 brings its own
+    "keras-cv==0.9.0",
+    f"numpy==1.26.4; {OLD}",
+    f"numpy>=2,<3; {NEW}",
+    f"protobuf==4.25.9; {OLD}",
+    f"protobuf; {NEW}",
+    f"pillow==11.3.0; {PYTHON_39}",
+    f"pillow==12.3.0; {PYTHON_310_UP}",
+    "absl-py",
+    "google-crc32c",
+    "tqdm",
+]
+
+# What the stack pulls in, held where its newest release breaks something.
+HELD = [
+    "setuptools<81",  # TensorBoard imports pkg_resources
+    "importlib_resources",  # tensorflow-datasets imports it and does not ask for it
+    f"tensorflow-datasets==4.9.3; {PYTHON_39}",
+    f"tensorflow-datasets==4.9.6; {PYTHON_310_UP} and {OLD}",
+    f"tensorflow-metadata==1.17.3; {OLD}",  # the only one that takes this protobuf on 3.9 and 3.10
+    f"pyarrow<21; {OLD}",
+    f"etils<1.6; {PYTHON_39}",  # else pip searches for minutes
+    f"etils<1.14; {PYTHON_310}",
+]
 
 setuptools.setup(
     name="daaf_tf",
@@ -18,27 +56,7 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.9,<3.14",
     packages=setuptools.find_packages(include=["daaf_tf", "daaf_tf.*"]),
-    install_requires=[
-        f"tensorflow==2.15.1; {OLD}",
-        f"tensorflow-addons==0.23.0; {OLD}",
-        f"tensorflow==2.21.*; {NEW}",
-        f"tf_keras==2.21.*; {NEW}",
-        "keras-cv==0.9.0",
-        f"numpy==1.26.4; {OLD}",
-        f"numpy>=2,<3; {NEW}",
-        f"protobuf==4.25.9; {OLD}",
-        f"tensorflow-datasets==4.9.6; {OLD}",
-        f"tensorflow-metadata==1.15.0; {OLD}",
-        f"pyarrow<21; {OLD}",
-        "importlib_resources",
-        "setuptools<81",
-        'pillow==11.3.0; python_version < "3.10"',
-        'pillow==12.3.0; python_version >= "3.10"',
-        "absl-py",
-        "google-crc32c",
-        "matplotlib",
-        "tqdm",
-    ],
+    install_requires=STACK + HELD,
     extras_require={
         "gpu": [f"tensorflow[and-cuda]==2.15.1; {OLD}", f"tensorflow[and-cuda]==2.21.*; {NEW}"],
         "beam": ["apache-beam==2.77.0"],  # Python 3.10 and newer

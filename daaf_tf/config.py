@@ -96,7 +96,9 @@ class ModelConfig(Section):
         "resnet50", "Backbone network.", choices=("resnet18", "resnet34", "resnet50", "resnet101")
     )
     backbone_width: int = setting(
-        64, "Channels of the backbone's first stage (64 is the standard).", minimum=1
+        64,
+        "Width of the backbone's first stage; 64 is the standard.",
+        minimum=1,
     )
     last_stride: int = setting(2, "Stride of the backbone's last stage.", choices=(1, 2))
     head_units: int = setting(1024, "Units of the TriNet head's hidden layer.", minimum=1)
@@ -109,7 +111,9 @@ class ModelConfig(Section):
         64, "Channels of each deconvolution in the branches.", minimum=1
     )
     decoder_kernel_size: int = setting(3, "Kernel size of each deconvolution.", choices=(2, 3))
-    decoder_norm: bool = setting(True, "Batch normalisation and ReLU after each deconvolution.")
+    decoder_norm: bool = setting(
+        True, "Batch normalisation after each deconvolution, ReLU after all but the last."
+    )
     num_identities: int = setting(
         0,
         "Classes of the id loss; 0: as many as the training records hold (set by training).",

@@ -15,8 +15,8 @@ from daaf_tf.config import SOFT_MARGIN
 from daaf_tf.errors import UserError
 from daaf_tf.losses.distances import compute_pairwise_distances, compute_row_distances
 
-# An anchor counts as active above this loss, as triplet-reid logs it.
-ACTIVE_LOSS = 1e-5
+# Smallest loss that is more than rounding.
+TINY_LOSS = 1e-5
 
 
 class HardTriplets(NamedTuple):
@@ -115,13 +115,19 @@ def _apply_margin(violation: tf.Tensor, margin: str | float) -> tf.Tensor:
     return tf.nn.relu(violation + margin)
 
 
-def active_share(losses: tf.Tensor) -> tf.Tensor:
-    """Return the share of anchors whose loss is above `ACTIVE_LOSS`, a scalar in 0..1.
+def active_share(losses: tf.Tensor, *, margin: str | float = SOFT_MARGIN) -> tf.Tensor:
+    """Return the share of anchors whose hardest triplet violates the margin, a scalar in 0..1.
+
+    With a number as margin these are the anchors with a loss. The soft margin gives every anchor a
+    loss; it counts those whose hardest positive is farther than the hardest negative, which have a
+    loss above ln 2.
 
     Args:
       losses: [B], what `batch_hard` returned.
+      margin: what it was given.
     """
-    return tf.reduce_mean(tf.cast(losses > ACTIVE_LOSS, tf.float32))
+    threshold = math.log(2.0) if margin == SOFT_MARGIN else TINY_LOSS
+    return tf.reduce_mean(tf.cast(losses > threshold, tf.float32))
 
 
 def gather_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
@@ -195,7 +201,7 @@ def _distributed_batch_hard(person_ids, embeddings, *, margin, metric, local_min
 
 
 class ActiveTriplets(tf.keras.metrics.Mean):
-    """Share of anchors whose triplet loss is above `ACTIVE_LOSS`, averaged over batches.
+    """`active_share` of the batch-hard triplets, averaged over batches.
 
     Args:
       margin: as the loss has it.
@@ -217,7 +223,7 @@ class ActiveTriplets(tf.keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch: y_true person ids [B], y_pred embeddings [B, D]; weights are ignored."""
         losses = _distributed_batch_hard(y_true, y_pred, **self._settings)
-        return super().update_state(active_share(losses))
+        return super().update_state(active_share(losses, margin=self._settings["margin"]))
 
     def get_config(self):
         """Return the constructor's arguments."""

@@ -211,8 +211,11 @@ def test_bad_settings_are_named():
         batch_hard(embeddings, person_ids, candidate_ids=person_ids)
 
 
-def test_active_share_counts_losses_above_the_threshold():
-    assert active_share(tf.constant([0.0, 1e-6, 1e-4, 2.0])).numpy() == 0.5
+def test_active_share_counts_the_violated_margins():
+    assert active_share(tf.constant([0.0, 1e-6, 1e-4, 2.0]), margin=0.3).numpy() == 0.5
+    # Softplus of -1, 0 + a bit, 1: a positive farther than the negative is above ln 2.
+    losses = tf.math.softplus(tf.constant([-1.0, 0.01, 1.0, -3.0]))
+    assert active_share(losses, margin="soft").numpy() == 0.5
 
 
 def test_the_class_returns_one_value_per_anchor_and_keras_takes_the_mean():

@@ -1,0 +1,40 @@
+"""Rank query against gallery records: `python -m daaf_tf.evaluate --model_dir=M --data_dir=R`."""
+
+from __future__ import annotations
+
+import json
+
+from daaf_tf import flags
+from daaf_tf.files import write_atomically
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    """Load the newest checkpoint, rank, print the figures."""
+    from daaf_tf.training.checkpoints import read_config
+    from daaf_tf.training.evaluation import evaluate_model, load_embedding_model, summarize
+
+    config = flags.config_from_flags(read_config(FLAGS.model_dir))
+    model, step = load_embedding_model(config, FLAGS.model_dir)
+    result = evaluate_model(model, config)
+    figures = summarize(result)
+    print(f"{FLAGS.model_dir}, step {step}, on {config.data.data_dir} ({config.eval.eval_metric})")
+    print(f"{result.num_queries} queries, {result.queries_without_match} of them without a match")
+    print(
+        f"mAP {figures['mAP']:.2f} % (rectangle), {figures['mAP_trapezoid']:.2f} % (trapezoid), "
+        f"mINP {figures['mINP']:.2f} %"
+    )
+    ranks = [f"rank-{name[4:]} {figures[name]:.2f} %" for name in figures if "rank" in name]
+    print("CMC " + ", ".join(ranks))
+    if FLAGS.json_out:
+        write_atomically(FLAGS.json_out, json.dumps({"step": step, **figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    flags.define_settings("eval")
+    flags.DEFINE_string("data_dir", None, "Folder of TFRecords; default: the training's own.")
+    flags.DEFINE_string("model_dir", None, "Folder that training has written.")
+    flags.DEFINE_string("json_out", None, "Also write the figures to this file.")
+    flags.mark_flags_as_required(["model_dir"])
+    flags.run(main)

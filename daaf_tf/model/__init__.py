@@ -1,0 +1,7 @@
+"""The network: backbone, embedding head, attention branches."""
+
+from __future__ import annotations
+
+from daaf_tf.model.daaf import build_daaf, embedding_model
+
+__all__ = ["build_daaf", "embedding_model"]

@@ -1,0 +1,1 @@
+"""Strategy, optimizer, schedules, callbacks and the fit."""

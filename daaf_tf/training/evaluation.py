@@ -1,0 +1,127 @@
+"""Embed the query and gallery records and rank them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from daaf_tf import schema
+from daaf_tf.config import Config
+from daaf_tf.data import make_eval_batches
+from daaf_tf.errors import UserError
+from daaf_tf.model import build_daaf, embedding_model
+from daaf_tf.retrieval import RetrievalResult, evaluate
+from daaf_tf.training.checkpoints import Checkpoints
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The embedded images of one split, in record order: N images.
+
+    Attributes:
+      features: [N, D] float32.
+      person_ids: [N] int64, the file's own ids (-1 junk, 0 distractor).
+      camera_ids: [N] int64.
+      filenames: [N] str.
+    """
+
+    features: np.ndarray
+    person_ids: np.ndarray
+    camera_ids: np.ndarray
+    filenames: np.ndarray
+
+
+def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
+    """Build the embedding model of a run with the weights of its newest checkpoint, in float32.
+
+    Args:
+      config: the run's config, see `checkpoints.read_config`.
+      model_dir: its model directory.
+
+    Returns:
+      The model, and the step of its checkpoint.
+
+    Raises:
+      UserError: no checkpoint, or none that can be read.
+    """
+    tf.keras.mixed_precision.set_global_policy("float32")
+    model = build_daaf(config)
+    step, problems = Checkpoints(model_dir, model=model).restore()
+    for problem in problems:
+        print(f"warning: {problem}")
+    if step is None:
+        raise UserError(f"--model_dir={model_dir}: there is no checkpoint yet; train first")
+    return embedding_model(model), step
+
+
+def compute_features(
+    model: tf.keras.Model, config: Config, split: str, *, progress: bool = True
+) -> Features:
+    """Embed every image of a split.
+
+    Args:
+      model: the embedding model: images [B, H, W, 3] to [B, D].
+      config: the run; `data.data_dir` and the image size are used.
+      split: one of `schema.SPLITS`.
+      progress: show a progress bar.
+
+    Raises:
+      UserError: records that are missing or corrupt.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
+    def embed(images):
+        return model(images, training=False)
+
+    parts = {name: [] for name in (schema.PERSON_ID, schema.CAMERA_ID, schema.FILENAME)}
+    features = []
+    batches = make_eval_batches(config, split)
+    with tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False) as bar:
+        for batch in batches:
+            features.append(embed(batch[schema.IMAGE]).numpy())
+            for name, values in parts.items():
+                values.append(batch[name].numpy())
+            bar.update(len(features[-1]))
+    person_ids, camera_ids, filenames = (np.concatenate(values) for values in parts.values())
+    return Features(np.concatenate(features), person_ids, camera_ids, filenames.astype(str))
+
+
+def rank(query: Features, gallery: Features, config: Config) -> RetrievalResult:
+    """Rank the gallery for each query by the Market-1501 protocol."""
+    return evaluate(
+        query.features,
+        gallery.features,
+        query_ids=query.person_ids,
+        gallery_ids=gallery.person_ids,
+        query_cameras=query.camera_ids,
+        gallery_cameras=gallery.camera_ids,
+        metric=config.eval.eval_metric,
+    )
+
+
+def evaluate_model(
+    model: tf.keras.Model, config: Config, *, progress: bool = True
+) -> RetrievalResult:
+    """Embed query and gallery with an embedding model and rank them; see `compute_features`."""
+    query, gallery = (
+        compute_features(model, config, split, progress=progress)
+        for split in (schema.QUERY, schema.GALLERY)
+    )
+    return rank(query, gallery, config)
+
+
+def summarize(result: RetrievalResult) -> dict[str, float]:
+    """Return the figures that are printed and logged, in percent, by their usual names.
+
+    A rank beyond the gallery's size is left out.
+    """
+    figures = {
+        "mAP": result.mean_ap,
+        "mAP_trapezoid": result.mean_ap_trapezoid,
+        "mINP": result.mean_inp,
+    }
+    ranks = {f"rank{k}": result.cmc[k - 1] for k in (1, 5, 10, 20) if k <= len(result.cmc)}
+    return {name: round(100 * float(value), 4) for name, value in {**figures, **ranks}.items()}

@@ -1,0 +1,216 @@
+"""Settings: what is allowed, what a refusal says, and the round trip through JSON."""
+
+import dataclasses
+import json
+
+import pytest
+from other_values import other_value, other_values
+
+from daaf_tf.config import (
+    CHANGEABLE_ON_RESUME,
+    Config,
+    differences,
+    flat,
+    from_json,
+    settings,
+    to_json,
+)
+from daaf_tf.errors import UserError
+
+NAMES = list(settings())
+WRONG_TYPE = {bool: 1, int: True, float: "0.1", str: 5, tuple: 8000}
+
+
+def bounded(key):
+    return [name for name in NAMES if settings()[name][1].metadata[key] is not None]
+
+
+def rewrite(change):
+    """Return the JSON of the default config after `change(sections)`."""
+    sections = json.loads(to_json(Config()))
+    change(sections)
+    return json.dumps(sections)
+
+
+def test_setting_names_are_unique_across_sections():
+    sections = [section.default for section in dataclasses.fields(Config)]
+    assert sum(len(dataclasses.fields(section)) for section in sections) == len(NAMES)
+
+
+def test_every_help_is_one_line_and_ends_like_a_sentence():
+    helps = {name: settings()[name][1].metadata["help"] for name in NAMES}
+    assert [n for n, text in helps.items() if "\n" in text or not text.endswith((".", ".)"))] == []
+
+
+def test_json_round_trip_of_each_setting():
+    changed = {name: Config().replace(**{name: other_value(name)}) for name in NAMES}
+    assert {name: from_json(to_json(config)) for name, config in changed.items()} == changed
+    assert len(set(changed.values()) - {Config()}) == len(NAMES)
+
+
+def test_json_round_trip_of_all_settings():
+    config = Config().replace(**other_values())
+    again = from_json(to_json(config))
+    assert again == config
+    assert [type(value) for value in flat(again).values()] == [
+        type(v) for v in flat(config).values()
+    ]
+
+
+def test_default_config_survives_json_bytes():
+    assert from_json(to_json(Config()).encode()) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "model/config.json: not JSON"),
+        ("{", "model/config.json: not JSON"),
+        ("[]", "expected the sections data, model"),
+        ("{}", "expected the sections data, model"),
+        (rewrite(lambda s: s.pop("eval")), "expected the sections"),
+        (rewrite(lambda s: s.update(data=3)), r"data\.data_dir is missing"),
+        (rewrite(lambda s: s["data"].pop("seed")), r"data\.seed is missing"),
+        (rewrite(lambda s: s["model"].update(colour=1)), r"unknown settings model\.colour"),
+        (rewrite(lambda s: s["data"].update(seed="1")), "model/config.json: --seed='1'"),
+        (rewrite(lambda s: s["data"].update(padding=-1)), "model/config.json: --padding=-1"),
+        (rewrite(lambda s: s["optimizer"].update(milestones=["1"])), "whole numbers"),
+        (rewrite(lambda s: s["optimizer"].update(milestones=3)), "--milestones=3"),
+        (rewrite(lambda s: s["optimizer"].update(learning_rate=float("nan"))), "finite"),
+    ],
+)
+def test_from_json_names_what_is_wrong(text, message):
+    with pytest.raises(UserError, match=message):
+        from_json(text, "model/config.json")
+
+
+@pytest.mark.parametrize("name", bounded("minimum"))
+def test_minimum(name):
+    minimum = settings()[name][1].metadata["minimum"]
+    with pytest.raises(UserError, match=f"--{name}=.*expected {minimum} or more"):
+        Config().replace(**{name: type(settings()[name][1].default)(minimum - 1)})
+
+
+@pytest.mark.parametrize("name", bounded("maximum"))
+def test_maximum(name):
+    maximum = settings()[name][1].metadata["maximum"]
+    with pytest.raises(UserError, match=f"--{name}=.*expected {maximum} or less"):
+        Config().replace(**{name: type(settings()[name][1].default)(maximum + 1)})
+
+
+@pytest.mark.parametrize("name", bounded("choices"))
+def test_choices(name):
+    wrong = "none of them" if isinstance(settings()[name][1].default, str) else 77
+    with pytest.raises(UserError, match=f"--{name}={wrong}: expected one of "):
+        Config().replace(**{name: wrong})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_type(name):
+    wrong = WRONG_TYPE[type(settings()[name][1].default)]
+    with pytest.raises(UserError, match=f"--{name}="):
+        Config().replace(**{name: wrong})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400])
+def test_floats_are_finite(value):
+    with pytest.raises(UserError, match="--learning_rate"):
+        Config().replace(learning_rate=value)
+
+
+def test_whole_number_where_a_float_is_due_becomes_one():
+    assert type(Config().replace(mask_weight=3).loss.mask_weight) is float
+
+
+@pytest.mark.parametrize("value", ["two\nlines", " before", "after "])
+def test_texts_fit_in_a_flagfile_line(value):
+    with pytest.raises(UserError, match="--data_dir="):
+        Config().replace(data_dir=value)
+
+
+@pytest.mark.parametrize(("margin", "parsed"), [("soft", "soft"), ("0.3", 0.3), ("0", 0.0)])
+def test_margin(margin, parsed):
+    assert Config().replace(margin=margin).loss.parsed_margin() == parsed
+
+
+@pytest.mark.parametrize("margin", ["hard", "-0.1", "nan", "inf", "", "0,3"])
+def test_bad_margin(margin):
+    with pytest.raises(UserError, match=f"--margin={margin}: expected 'soft' or a number"):
+        Config().replace(margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"erasing_min_area": 0.5}, "--erasing_min_area=0.5 is larger than --erasing_max_area=0.4"),
+        ({"resize_height": 255}, "--resize_height=255 .* make it 256 or more"),
+        ({"resize_width": 100, "padding": 10}, "--image_width=128; make it 108 or more"),
+        ({"schedule": "multistep"}, "needs --milestones"),
+        ({"milestones": (5, 5)}, "--milestones=5,5: expected growing steps"),
+        ({"milestones": (7, 5)}, "--milestones=7,5: expected growing steps"),
+        ({"milestones": (0, 5)}, "--milestones=0,5: expected growing steps above 0"),
+        ({"triplet_weight": 0}, "--triplet_weight=0 and --identity_weight=0"),
+        ({"images_per_identity": 1}, "--images_per_identity=1: .* 2 or more"),
+    ],
+)
+def test_settings_that_do_not_go_together(values, message):
+    with pytest.raises(UserError, match=message):
+        Config().replace(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"resize_height": 256},
+        {"resize_width": 108, "padding": 10},
+        {"erasing_min_area": 0.4, "erasing_max_area": 0.4},
+        {"schedule": "multistep", "milestones": (1,)},
+        {"triplet_weight": 0, "identity_weight": 1, "images_per_identity": 1},
+    ],
+)
+def test_settings_that_just_go_together(values):
+    config = Config().replace(**values)
+    assert {name: flat(config)[name] for name in values} == values
+
+
+def test_replace_names_unknown_settings():
+    with pytest.raises(UserError, match="unknown setting learning_rat; known are data_dir, "):
+        Config().replace(learning_rat=1)
+
+
+def test_replace_leaves_the_original_alone():
+    config = Config()
+    changed = config.replace(seed=2, embedding_size=64)
+    assert (config.data.seed, changed.data.seed, changed.model.embedding_size) == (1, 2, 64)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.data.seed = 3
+
+
+def test_differences_name_what_a_resumed_run_may_not_change():
+    for name in NAMES:
+        old, new = Config(), Config().replace(**{name: other_value(name)})
+        shown = f"{name}: {flat(old)[name]} -> {flat(new)[name]}"
+        assert differences(old, new) == ([] if name in CHANGEABLE_ON_RESUME else [shown])
+        assert differences(old, old) == differences(new, new) == []
+
+
+def test_what_may_change_on_resume_exists():
+    assert set(CHANGEABLE_ON_RESUME) <= set(NAMES)
+
+
+def test_batch_size():
+    assert Config().replace(identities_per_batch=5, images_per_identity=3).batch_size == 15
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "last_stride", "target"),
+    [
+        (256, 128, 2, (128, 64)),
+        (256, 128, 1, (256, 128)),
+        (255, 129, 2, (128, 80)),
+        (32, 33, 1, (32, 48)),
+    ],
+)
+def test_target_size_is_sixteen_times_the_last_feature_map(height, width, last_stride, target):
+    config = Config().replace(image_height=height, image_width=width, last_stride=last_stride)
+    assert config.target_size == target

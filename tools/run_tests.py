@@ -1,0 +1,20 @@
+"""Run the tests: `python3 tools/run_tests.py [pytest's arguments]`.
+
+Needs nothing but Python 3.9 to 3.13: the first start makes `.venv` and installs into it. Without
+arguments all tests run; paths in arguments count from the root of the checkout. What is run by
+default, and how, is in pyproject.toml.
+"""
+
+import bootstrap
+
+bootstrap.ensure()
+
+# From here on this is the Python of .venv, with everything installed.
+import os  # noqa: E402
+import sys  # noqa: E402
+
+import pytest  # noqa: E402
+
+if __name__ == "__main__":
+    os.chdir(bootstrap.ROOT)
+    sys.exit(pytest.main(sys.argv[1:]))
