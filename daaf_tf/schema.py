@@ -12,7 +12,8 @@ SCHEMA_VERSION = 1
 TRAIN = "train"
 QUERY = "query"
 GALLERY = "gallery"
-SPLITS = (TRAIN, QUERY, GALLERY)
+MULTI_QUERY = "multi_query"  # more images of the queries' persons in their cameras; optional
+SPLITS = (TRAIN, QUERY, GALLERY, MULTI_QUERY)
 
 # Features of one `tf.train.Example` (one image). What is absent is an absent feature.
 IMAGE_ENCODED = "image/encoded"

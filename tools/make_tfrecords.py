@@ -1,10 +1,12 @@
 """Convert a folder of person crops, with masks and heat maps if there are any, into TFRecords.
 
 python tools/make_tfrecords.py --dataset=market1501 --data_root=D --output_dir=R
+python tools/make_tfrecords.py --dataset=csv --csv_file=F.csv --data_root=D --output_dir=R
 
 D holds the data set's own folder and, beside it, the annotation folders (for market1501:
-Market-1501/, mask-anno/, Market_cpn_keypoints/). R gets the shards of train, query and gallery, an
-index beside each, manifest.json, and problems.json with every file that could not be used.
+Market-1501/, mask-anno/, Market_cpn_keypoints/); docs/data_sets.md shows the layout of every set. R
+gets the shards of each split, an index beside each, manifest.json, and problems.json with every
+file that could not be used.
 """
 
 from __future__ import annotations
@@ -22,6 +24,12 @@ from daaf_tf.data.summary import format_summary
 flags.DEFINE_enum("dataset", "market1501", sorted(DATASETS), "Which data set it is.")
 flags.DEFINE_string("data_root", None, "Folder that holds the data set's folders.")
 flags.DEFINE_string("output_dir", None, "Folder for the records; new or empty.")
+flags.DEFINE_string(
+    "csv_file",
+    "",
+    "With --dataset=csv: names the images. Columns path (below --data_root), person_id, and if "
+    "wanted camera_id and split.",
+)
 flags.DEFINE_integer(
     "num_shards", 0, "Shards of each split, at most one for each image; 0: by size."
 )

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from daaf_tf import schema
+from daaf_tf.data.file_structure import BadStructure, check_structure
 
 # A person crop is some thousands of pixels. What is larger than this would only fill the memory of
 # every worker; Pillow's own limit (179 million pixels) is meant for satellite images.
@@ -33,8 +34,11 @@ HEATMAP_HEIGHT = 128
 # levels 6 and 9 (0.20 against 0.40 ms for the stack above) for 30 % more bytes.
 _PNG_LEVEL = 1
 
-_PNG_END = b"IEND\xaeB`\x82"
 _FORMATS = {"JPEG": "jpeg", "PNG": "png"}
+
+# What `tf.io.decode_jpeg` turns into the same RGB as Pillow does, without any alpha channel; CMYK
+# they round differently, by one level.
+_COLOUR_MODES = ("RGB", "L", "P", "1", "LA", "RGBA", "CMYK")
 
 
 class BadFile(Exception):
@@ -51,14 +55,18 @@ def describe_image(encoded: bytes) -> tuple[str, int, int]:
       Format ("jpeg" or "png"), height and width in pixels.
 
     Raises:
-      BadFile: no JPEG or PNG, truncated or damaged, more than MAX_PIXELS, several frames, or
-        another colour mode than 8-bit RGB or grey.
+      BadFile: no JPEG or PNG, truncated or damaged, more than MAX_PIXELS, several frames, more
+        than 8 bits a channel, or a kind of file that not every decoder reads alike.
     """
     image = _decode(encoded)
-    if image.mode not in ("RGB", "L"):
-        raise BadFile(f"colour mode {image.mode}, expected 8-bit RGB or grey")
-    if image.format == "PNG":
-        _check_chunks(encoded)
+    try:
+        check_structure(encoded)
+    except BadStructure as error:
+        raise BadFile(f"damaged, truncated or not supported ({error})") from error
+    if image.mode not in _COLOUR_MODES:
+        raise BadFile(f"colour mode {image.mode}, expected one of {', '.join(_COLOUR_MODES)}")
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        raise BadFile("CMYK without Adobe's mark: decoders disagree on what is dark")
     return _FORMATS[image.format], image.height, image.width
 
 
@@ -205,16 +213,6 @@ def _decode(encoded: bytes) -> Image.Image:
         # ValueError, struct.error, ...); none of it is a fault of ours to be shown as a trace.
         raise BadFile(f"damaged or truncated ({error})") from error
     return image
-
-
-def _check_chunks(encoded: bytes) -> None:
-    """Refuse a PNG with a damaged or missing chunk after its pixels, as TensorFlow would."""
-    if _PNG_END not in encoded:
-        raise BadFile("damaged or truncated (no end of file mark)")
-    try:
-        Image.open(io.BytesIO(encoded), formats=("PNG",)).verify()
-    except Exception as error:
-        raise BadFile(f"damaged or truncated ({error})") from error
 
 
 def _decode_grey(encoded: bytes) -> Image.Image:

@@ -21,8 +21,11 @@ import daaf_tf
 from daaf_tf import schema
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
 from daaf_tf.data.beam import beam_workers
-from daaf_tf.data.datasets import DATASETS, Listing, Problem, list_images
+from daaf_tf.data.datasets import DATASETS
+from daaf_tf.data.duplicates import DuplicateFinder
+from daaf_tf.data.listing import Listing, list_images
 from daaf_tf.data.output import PROBLEMS, OutputFolder, writing
+from daaf_tf.data.problems import PROBLEM_KINDS, Problem
 from daaf_tf.data.reading import read_record
 from daaf_tf.data.records import index_path
 from daaf_tf.data.splits import SplitWriter
@@ -42,6 +45,7 @@ class Conversion:
       dataset: a name in DATASETS.
       data_root: folder that holds the data set's folders.
       output_dir: folder for the records.
+      csv_file: names the images, for the data set "csv" only.
       num_shards: shards of each split; 0: by size.
       heatmap_height: height of a stored heat map in pixels.
       workers: processes; 0: one for each CPU. 1 works in the calling process.
@@ -54,6 +58,7 @@ class Conversion:
     dataset: str
     data_root: str
     output_dir: str
+    csv_file: str = ""
     num_shards: int = 0
     heatmap_height: int = HEATMAP_HEIGHT
     workers: int = 0
@@ -64,8 +69,8 @@ class Conversion:
 
     def command(self) -> str:
         """Return the command for the manifest: only what decides what the records hold."""
-        names = ("dataset", "data_root", "num_shards", "heatmap_height")
-        flags = [f"--{name}={getattr(self, name)}" for name in names]
+        names = ("dataset", "data_root", "csv_file", "num_shards", "heatmap_height")
+        flags = [f"--{name}={getattr(self, name)}" for name in names if getattr(self, name) != ""]
         return shlex.join(["make_tfrecords.py", *flags])
 
 
@@ -89,7 +94,7 @@ class Report:
 
 
 def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
-    """Convert a data set into train, query and gallery shards, an index each, and a manifest.
+    """Convert a data set into the shards of its splits, an index each, and a manifest.
 
     Args:
       conversion: what to convert, and how.
@@ -110,8 +115,8 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
     folder = OutputFolder(conversion.output_dir, conversion.overwrite)
     # Workers are forked first, while this process is small and has one thread and no lock.
     with _start_runner(conversion, folder) as run, folder as output:
-        listing = list_images(dataset, conversion.data_root)
-        problems, splits = [], {}
+        listing = list_images(dataset, conversion.data_root, conversion.csv_file)
+        problems, splits, duplicates = [], {}, DuplicateFinder()
         _note(listing.problems, problems, conversion.strict)
         with _progress_bar(listing, show_progress) as bar:
             for split, files in listing.images.items():
@@ -120,8 +125,10 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
                     split,
                     num_images=len(files),
                     num_shards=conversion.num_shards,
+                    zero_is_distractor=dataset.zero_is_distractor,
                 ) as writer:
-                    for record, found in run(task, files):
+                    for file, (record, found) in zip(files, run(task, files)):
+                        found += duplicates.check(file, record)
                         _note(found, problems, conversion.strict)
                         writer.write(record)
                         bar.update()
@@ -139,6 +146,11 @@ def _check(conversion: Conversion) -> None:
     for name in ("data_root", "output_dir"):
         if not getattr(conversion, name):
             raise UserError(f"--{name} is missing: give a folder")
+    if bool(DATASETS[conversion.dataset].roots) == bool(conversion.csv_file):
+        raise UserError(
+            f"--csv_file={conversion.csv_file} with --dataset={conversion.dataset}: the data set "
+            "csv needs the file that names its images, and no other takes one"
+        )
     if conversion.runner not in RUNNERS:
         raise UserError(f"--runner={conversion.runner}: expected one of {', '.join(RUNNERS)}")
     if conversion.beam_options and conversion.runner != "beam":
@@ -189,7 +201,7 @@ def _make_report(
         "command": conversion.command(),
         "created_by": f"daaf_tf {daaf_tf.__version__}",
         "splits": splits,
-        "problems": {kind: kinds[kind] for kind in ("image", "mask", "heatmaps")},
+        "problems": {kind: kinds[kind] for kind in PROBLEM_KINDS},
     }
     return Report(conversion, manifest, problems, listing.ignored, listing.notes)
 

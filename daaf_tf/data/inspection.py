@@ -14,6 +14,7 @@ import tqdm
 
 from daaf_tf import schema
 from daaf_tf.data.annotations import BadFile, describe_image
+from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.example import ImageRecord, parse_record
 from daaf_tf.data.records import MANIFEST, parse_split, read_manifest
 from daaf_tf.data.shard_index import open_frame, read_index, scan_shard
@@ -92,6 +93,8 @@ def inspect_records(
             split: _Plan(split, *parse_split(manifest, split, folder / MANIFEST))
             for split in splits or manifest["splits"]
         }
+        dataset = DATASETS.get(manifest.get("dataset"))
+        zero_is_distractor = dataset is None or dataset.zero_is_distractor
         total = sum(plan.images for plan in plans.values())
         found, samples, faults = {}, {}, []
         with tqdm.tqdm(total=total, desc="inspect", unit="img", disable=not show_progress) as bar:
@@ -99,7 +102,8 @@ def inspect_records(
                 entry = manifest["splits"][split]
                 frames = _read_frames(folder, plan.shards, entry["shards"], faults)
                 task = functools.partial(_check_frame, ends=plan.label_ends)
-                tally, samples[split], before = Tally(split), [], len(faults)
+                tally = Tally(split, zero_is_distractor=zero_is_distractor)
+                samples[split], before = [], len(faults)
                 wanted = set(np.linspace(0, plan.images - 1, num_samples).round().astype(int))
                 for position, checked in run(task, frames):
                     bar.update()

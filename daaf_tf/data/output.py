@@ -15,6 +15,7 @@ from daaf_tf.data.records import MANIFEST, index_path
 from daaf_tf.data.tfds_metadata import DATASET_INFO, FEATURES
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
+from daaf_tf.schema import SPLITS
 
 PROBLEMS = "problems.json"
 
@@ -24,7 +25,8 @@ PROBLEMS = "problems.json"
 STAGING = ".incomplete"
 _LOCK = ".daaf_tf.lock"
 _OURS = re.compile(
-    r"(train|query|gallery)-\d{5}-of-\d{5}\.(tfrecord|index)|(problems|dataset_info|features)\.json"
+    rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.(tfrecord|index)"
+    r"|(problems|dataset_info|features)\.json"
 )
 
 

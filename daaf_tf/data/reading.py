@@ -7,8 +7,9 @@ import stat
 
 from daaf_tf import schema
 from daaf_tf.data.annotations import BadFile, describe_image, make_heatmaps, make_mask
-from daaf_tf.data.datasets import ImageFile, Problem
 from daaf_tf.data.example import ImageRecord
+from daaf_tf.data.listing import ImageFile
+from daaf_tf.data.problems import Problem
 
 # A file larger than this is no picture of a person; it would only fill the memory of a worker.
 MAX_FILE_BYTES = 2**26

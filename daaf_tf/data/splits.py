@@ -23,7 +23,13 @@ class SplitWriter:
     """
 
     def __init__(
-        self, folder: str | os.PathLike, split: str, *, num_images: int, num_shards: int = 0
+        self,
+        folder: str | os.PathLike,
+        split: str,
+        *,
+        num_images: int,
+        num_shards: int = 0,
+        zero_is_distractor: bool = True,
     ):
         """Prepare to write.
 
@@ -34,6 +40,7 @@ class SplitWriter:
           num_images: how many images are planned, those that will be skipped included.
           num_shards: cut the planned images into so many shards, but no more than there are images;
             0: cut by size.
+          zero_is_distractor: count schema.DISTRACTOR_ID as a distractor, not as a person.
         """
         self._folder = pathlib.Path(folder)
         self._split = split
@@ -42,7 +49,7 @@ class SplitWriter:
         self._shards: list[dict] = []
         self._writer: ShardWriter | None = None
         self._position = 0
-        self._tally = Tally(split)
+        self._tally = Tally(split, zero_is_distractor=zero_is_distractor)
 
     def __enter__(self) -> SplitWriter:
         with writing(self._folder):

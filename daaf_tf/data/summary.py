@@ -30,7 +30,7 @@ def format_summary(report: Report) -> str:
         "",
         *_table(found, dataset),
         "",
-        _comparison(found, dataset),
+        *_comparison(found, dataset),
         *report.notes,
         *_ignored(report),
         *_problems(report),
@@ -46,31 +46,46 @@ def _count(entry: dict) -> Counts:
 
 
 def _table(found: dict[str, Counts], dataset: DataSet) -> list[str]:
-    lines = [
-        " " * 16 + "".join(f"{split:>20}" for split in found),
-        " " * 16 + f"{'found':>10}{'expected':>10}" * len(found),
-    ]
+    """Return the counts of each split; beside them what is expected, where there is a real set."""
+    width, beside = (10, 10) if dataset.expected else (14, 0)
+    lines = [" " * 16 + "".join(f"{split:>{width + beside}}" for split in found)]
+    if beside:
+        lines.append(" " * 16 + f"{'found':>{width}}{'expected':>{beside}}" * len(found))
     for field, title in _ROWS.items():
         cells = (
-            f"{getattr(counts, field):>10,}{getattr(dataset.expected[split], field):>10,}"
+            f"{getattr(counts, field):>{width},}{_expected(dataset, split, field):>{beside}}"
             for split, counts in found.items()
         )
         lines.append(f"{title:<16}" + "".join(cells))
     return lines
 
 
-def _comparison(found: dict[str, Counts], dataset: DataSet) -> str:
-    if found == dataset.expected:
-        return f"All counts are those expected of the real {dataset.title}."
+def _expected(dataset: DataSet, split: str, field: str) -> str:
+    """Return an expected count: "-" if it is not published, nothing if there is no real set."""
+    if not dataset.expected:
+        return ""
+    count = getattr(dataset.expected.get(split), field, None)
+    return "-" if count is None else f"{count:,}"
+
+
+def _comparison(found: dict[str, Counts], dataset: DataSet) -> list[str]:
+    """Return one line on whether this looks like the real set, if there is one."""
+    if not dataset.expected:
+        return []
     differing = [
         title
         for field, title in _ROWS.items()
-        if any(getattr(found[s], field) != getattr(dataset.expected[s], field) for s in found)
+        if any(
+            _expected(dataset, split, field) not in ("-", f"{getattr(counts, field):,}")
+            for split, counts in found.items()
+        )
     ]
-    return (
+    if not differing:
+        return [f"All counts are those expected of the real {dataset.title}."]
+    return [
         f"These are not the counts expected of the real {dataset.title}: "
         f"they differ in {', '.join(differing)}."
-    )
+    ]
 
 
 def _ignored(report: Report) -> list[str]:
@@ -86,8 +101,8 @@ def _problems(report: Report) -> list[str]:
     listed = os.path.join(report.conversion.output_dir, PROBLEMS)
     return [
         f"Problems: {counts['image']:,} images skipped, "
-        f"{counts['mask']:,} masks and {counts['heatmaps']:,} sets of maps left out; "
-        f"all in {listed}, for example:",
+        f"{counts['mask']:,} masks and {counts['heatmaps']:,} sets of maps left out, "
+        f"{counts['duplicate']:,} images found under two persons; all in {listed}, for example:",
         *(f"  {problem}" for problem in report.problems[:_SHOWN]),
     ]
 

@@ -11,9 +11,15 @@ from daaf_tf.data.example import ImageRecord
 class Tally:
     """Counts of one split, as they stand in the manifest."""
 
-    def __init__(self, split: str):
-        """Begin with nothing; `split` is one of schema.SPLITS."""
+    def __init__(self, split: str, *, zero_is_distractor: bool = True):
+        """Begin with nothing.
+
+        Args:
+          split: one of schema.SPLITS.
+          zero_is_distractor: count schema.DISTRACTOR_ID as a distractor, not as a person.
+        """
         self._split = split
+        self._zero_is_distractor = zero_is_distractor
         self._persons: collections.Counter[int] = collections.Counter()
         self._cameras: set[int] = set()
         self._masks = 0
@@ -34,9 +40,8 @@ class Tally:
     def summary(self) -> dict:
         """Return the counts as the manifest has them."""
         persons = dict(self._persons)
-        junk, distractors = (
-            persons.pop(person_id, 0) for person_id in (schema.JUNK_ID, schema.DISTRACTOR_ID)
-        )
+        junk = persons.pop(schema.JUNK_ID, 0)
+        distractors = persons.pop(schema.DISTRACTOR_ID, 0) if self._zero_is_distractor else 0
         summary = {
             "images": sum(self._persons.values()),
             "identities": len(persons),

@@ -28,11 +28,11 @@ from absl import logging
 from PIL import Image
 from tiny_market import GALLERY, MAPS, QUERY, TRAIN, draw_market
 
-from daaf_tf import schema
 from daaf_tf.data.conversion import Conversion, convert
-from daaf_tf.data.datasets import DATASETS, list_images
+from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.example import parse_record
 from daaf_tf.data.inspection import inspect_records
+from daaf_tf.data.listing import list_images
 from daaf_tf.data.reading import read_record
 from daaf_tf.data.records import RecordReader, index_path
 from daaf_tf.data.stored import parse_heatmaps, parse_mask
@@ -262,7 +262,7 @@ class _FolderCheck:
         self._records, self._file, self._lost_index = records, file, lost_index
         self._whole = (records / file).read_bytes()
         self._index = index_path(records / SHARD).read_bytes()
-        self._expected = {split: self._read(split) for split in schema.SPLITS}
+        self._expected = {split: self._read(split) for split in ("train", "query", "gallery")}
 
     def _read(self, split: str) -> list[bytes]:
         reader = RecordReader(self._records, split)

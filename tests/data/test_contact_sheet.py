@@ -7,7 +7,8 @@ import pytest
 from tiny_market import draw_market
 
 from daaf_tf.data.contact_sheet import draw_contact_sheet
-from daaf_tf.data.datasets import DATASETS, list_images
+from daaf_tf.data.datasets import DATASETS
+from daaf_tf.data.listing import list_images
 from daaf_tf.data.reading import read_record
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from tiny_market import GALLERY, MAPS, QUERY, TRAIN, draw_image, draw_market
 
 from daaf_tf.data.conversion import Conversion, convert
+from daaf_tf.data.problems import PROBLEM_KINDS
 from daaf_tf.data.records import RecordReader, read_manifest
 from daaf_tf.errors import UserError
 
@@ -90,13 +93,27 @@ def write_huge(path) -> None:
         file.truncate(2**27)
 
 
+def write_deep(path) -> None:
+    Image.fromarray(np.full((32, 16), 1000, np.uint16)).save(path, "PNG")
+
+
+def write_dimensions(path) -> None:
+    """Write a small file that claims to hold 50,000 x 50,000 pixels."""
+    Image.new("L", (1, 1)).save(path, "PNG")
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 50000, 50000)
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
 IMAGE, MASK, MAP = f"{TRAIN}/{FIRST}.jpg", f"{MASKS}/{FIRST}.jpg", f"{MAPS}/{FIRST}_04.png"
 SPOILT = {
     "text": (IMAGE, lambda p: p.write_text("text"), "image", "no JPEG or PNG"),
     "truncated": (IMAGE, cut, "image", "truncated"),
     "empty": (IMAGE, lambda p: p.write_bytes(b""), "image", "empty file"),
     "huge_file": (IMAGE, write_huge, "image", "134217728 bytes, expected"),
-    "cmyk": (IMAGE, lambda p: write_noise(p, "CMYK"), "image", "colour mode CMYK"),
+    "deep": (IMAGE, write_deep, "image", "16 bits a channel, expected 8"),
+    "dimensions": (IMAGE, write_dimensions, "image", "too large"),
     "mask_missing": (MASK, lambda p: p.unlink(), "mask", "missing, expected .png or .jpg"),
     "mask_truncated": (MASK, cut, "mask", "truncated"),
     "mask_shape": (MASK, lambda p: write_noise(p, "L", (32, 32)), "mask", "another shape"),
@@ -119,7 +136,7 @@ def test_spoilt_file_is_named_and_only_it_is_left_out(root, name):
     listed = json.loads((root.parent / "records" / "problems.json").read_text())
     assert listed["problems"] == [vars(problem)]
     assert listed["ignored"] == [f"{QUERY}/Thumbs.db"]
-    assert report.manifest["problems"] == {"image": 0, "mask": 0, "heatmaps": 0, kind: 1}
+    assert report.manifest["problems"] == {**dict.fromkeys(PROBLEM_KINDS, 0), kind: 1}
     entry = report.manifest["splits"]["train"]
     skipped = kind == "image"
     assert entry["images"] == 6 - skipped
@@ -191,6 +208,6 @@ def test_unknown_data_set_is_refused(root):
 
 def test_missing_data_leaves_no_output_folder(root):
     shutil.rmtree(root / QUERY)
-    with pytest.raises(UserError, match="expected query images"):
+    with pytest.raises(UserError, match="with query images"):
         run(root)
     assert not (root.parent / "records").exists()

@@ -9,8 +9,9 @@ import tensorflow as tf
 from tiny_market import TRAIN, draw_market
 
 from daaf_tf import schema
-from daaf_tf.data.datasets import DATASETS, list_images
+from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.example import ImageRecord, make_example, parse_example
+from daaf_tf.data.listing import list_images
 from daaf_tf.data.reading import read_record
 
 BARE = ImageRecord(b"pixels", "jpeg", "0002_c1s1_ü ber.jpg", 128, 64, person_id=-1, camera_id=12)

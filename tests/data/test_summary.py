@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from daaf_tf import schema
 from daaf_tf.data.conversion import Conversion, Report
-from daaf_tf.data.datasets import DATASETS, Problem
+from daaf_tf.data.datasets import DATASETS
+from daaf_tf.data.problems import PROBLEM_KINDS, Problem
 from daaf_tf.data.summary import format_summary
 
 
@@ -12,9 +14,10 @@ def make_report(problems=(), ignored=(), notes=(), **changes) -> Report:
     splits = {
         split: {**dataclasses.asdict(counts), "cameras": list(range(1, counts.cameras + 1))}
         for split, counts in DATASETS["market1501"].expected.items()
+        if split != schema.MULTI_QUERY
     }
     splits["train"].update(changes)
-    counts = {"image": 0, "mask": 0, "heatmaps": 0}
+    counts = dict.fromkeys(PROBLEM_KINDS, 0)
     for problem in problems:
         counts[problem.kind] += 1
     manifest = {"splits": splits, "problems": counts}
@@ -41,6 +44,7 @@ def test_problems_are_counted_and_the_first_are_shown():
     problems = [Problem("mask", "train", f"file{i}", "gone") for i in range(9)]
     text = format_summary(make_report(problems))
     assert "Problems: 0 images skipped, 9 masks and 0 sets of maps left out" in text
+    assert "0 images found under two persons" in text
     assert "R/problems.json" in text
     assert "  file4: gone" in text
     assert "file5" not in text

@@ -29,7 +29,7 @@ def data_root(tmp_path_factory):
     ):
         (root / "Market-1501" / folder).mkdir(parents=True)
         for number in range(count):
-            name = f"{number + 1:04d}_c1s1_000001_01.jpg"
+            name = f"0001_c1s1_{number:06d}_01.jpg"
             os.link(root / "picture.jpg", root / "Market-1501" / folder / name)
     return root
 
