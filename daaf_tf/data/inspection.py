@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -89,46 +89,59 @@ def inspect_records(
     # Workers are forked first, while this process is small and has one thread and no lock.
     with workers(num_workers or os.cpu_count()) as run:
         manifest = read_manifest(folder)
-        plans = {
-            split: _Plan(split, *parse_split(manifest, split, folder / MANIFEST))
+        plans = [
+            _Plan(split, *parse_split(manifest, split, folder / MANIFEST), num_samples)
             for split in splits or manifest["splits"]
-        }
-        dataset = DATASETS.get(manifest.get("dataset"))
-        zero_is_distractor = dataset is None or dataset.zero_is_distractor
-        total = sum(plan.images for plan in plans.values())
+        ]
         found, samples, faults = {}, {}, []
+        total = sum(plan.images for plan in plans)
         with tqdm.tqdm(total=total, desc="inspect", unit="img", disable=not show_progress) as bar:
-            for split, plan in plans.items():
-                entry = manifest["splits"][split]
-                frames = _read_frames(folder, plan.shards, entry["shards"], faults)
-                task = functools.partial(_check_frame, ends=plan.label_ends)
-                tally = Tally(split, zero_is_distractor=zero_is_distractor)
-                samples[split], before = [], len(faults)
-                wanted = set(np.linspace(0, plan.images - 1, num_samples).round().astype(int))
-                for position, checked in run(task, frames):
-                    bar.update()
-                    if isinstance(checked, Fault):
-                        faults.append(checked)
-                        continue
-                    tally.add(checked)
-                    if position in wanted:
-                        samples[split].append(checked)
-                found[split] = tally.summary()
-                # Where records are lost, wrong counts would only say so again.
-                if len(faults) == before:
-                    faults.extend(_compare(split, found[split], entry))
+            for plan in plans:
+                checked = _check_split(folder, manifest, plan, run, bar)
+                found[plan.split], samples[plan.split], more = checked
+                faults += more
     faults.sort(key=lambda fault: (fault.file, -1 if fault.record is None else fault.record))
     return Inspection(manifest, found, samples, faults)
+
+
+def _check_split(
+    folder: pathlib.Path, manifest: dict, plan: _Plan, run: Callable, bar: tqdm.tqdm
+) -> tuple[dict, list[ImageRecord], list[Fault]]:
+    """Return counts, samples and faults of one split."""
+    entry = manifest["splits"][plan.split]
+    dataset = DATASETS.get(str(manifest.get("dataset")))
+    zero_is_distractor = dataset is None or dataset.zero_is_distractor
+    tally = Tally(plan.split, zero_is_distractor=zero_is_distractor)
+    samples, faults = [], []
+    frames = _read_frames(folder, plan.shards, entry["shards"], faults)
+    for position, checked in run(functools.partial(_check_frame, ends=plan.label_ends), frames):
+        bar.update()
+        if isinstance(checked, Fault):
+            faults.append(checked)
+            continue
+        tally.add(checked)
+        if position in plan.wanted:
+            samples.append(checked)
+    found = tally.summary()
+    # Where records are lost, wrong counts would only say so again.
+    return found, samples, faults or _compare(plan.split, found, entry)
 
 
 class _Plan:
     """What the manifest says a split has."""
 
     def __init__(
-        self, split: str, shards: list[tuple[str, int, int]], images_per_label: np.ndarray
+        self,
+        split: str,
+        shards: list[tuple[str, int, int]],
+        images_per_label: np.ndarray,
+        num_samples: int,
     ):
+        self.split = split
         self.shards = shards
         self.images = sum(images for _, images, _ in shards)
+        # Positions of the records to return, evenly spread.
+        self.wanted = set(np.linspace(0, self.images - 1, num_samples).round().astype(int))
         # Position of the first record that is of a higher label; None: records have no label.
         self.label_ends = np.cumsum(images_per_label) if split == schema.TRAIN else None
 

@@ -11,7 +11,7 @@ def format_inspection(inspection: Inspection, data_dir: str | os.PathLike) -> st
     """Return a table of the counts beside the manifest's, and the list of what is corrupt."""
     manifest = inspection.manifest
     shards = [shard for split in inspection.found for shard in manifest["splits"][split]["shards"]]
-    size = sum(shard["bytes"] for shard in shards)
+    size = sum(int(shard["bytes"]) for shard in shards)
     images = sum(counts["images"] for counts in inspection.found.values())
     read = f"{images:,} records in {len(shards)} shards, {size / 1e6:,.1f} MB"
     verdict = f"{read}: every checksum is right."

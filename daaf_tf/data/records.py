@@ -145,6 +145,8 @@ def read_manifest(data_dir: str | os.PathLike) -> dict:
             f"{path}: schema version {version!r}, expected {schema.SCHEMA_VERSION}; "
             "convert the data set again with this version of daaf_tf"
         )
+    if not isinstance(manifest.get("splits"), dict):
+        raise UserError(f"{path}: malformed (no splits); convert the data set again")
     return manifest
 
 

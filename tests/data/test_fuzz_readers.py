@@ -6,6 +6,7 @@ import random
 
 import fuzz_readers
 from fuzz_readers import fuzz, mutate
+from fuzz_targets import Target
 
 
 def test_no_reader_crashes_or_reads_damaged_input_wrong(tmp_path):
@@ -43,7 +44,7 @@ def test_failure_names_its_mutation(tmp_path, monkeypatch):
     def crash(data):
         raise ZeroDivisionError("crash")
 
-    target = fuzz_readers.Target([b"input"], crash)
+    target = Target([b"input"], crash)
     monkeypatch.setattr(fuzz_readers, "make_targets", lambda folder: {"one": target})
     results = fuzz(tmp_path, mutations=2, seed=7)
     assert results["one"].failures[-1] == "7/one/1: ZeroDivisionError: crash"

@@ -176,6 +176,13 @@ def test_manifest_that_contradicts_itself_is_refused(folder, changes, reason):
         RecordReader(folder, "train")
 
 
+@pytest.mark.parametrize("text", ['{"schema_version": 1}', '{"schema_version": 1, "splits": []}'])
+def test_manifest_without_splits_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest.json: malformed \(no splits\)"):
+        read_manifest(tmp_path)
+
+
 def test_unknown_split_is_refused(folder):
     with pytest.raises(UserError, match="no split 'query'; there is train"):
         RecordReader(folder, "query")
