@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import tqdm
 
-from daaf_tf import schema
 from daaf_tf.data.example import parse_record
 from daaf_tf.data.records import RecordReader, read_manifest
 from daaf_tf.errors import UserError
@@ -40,7 +39,7 @@ def extract_images(
     """
     output = pathlib.Path(output_dir).absolute()
     splits = splits or list(read_manifest(data_dir)["splits"])
-    readers = {_check_split(split): RecordReader(data_dir, split) for split in splits}
+    readers = {split: RecordReader(data_dir, split) for split in splits}
     total = sum(reader.num_images for reader in readers.values())
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -82,12 +81,6 @@ def _extract_split(reader: RecordReader, folder: pathlib.Path, where: str, bar: 
         except ValueError as error:
             raise UserError(f"{where}, record {position}: {error}") from error
         bar.update()
-
-
-def _check_split(split: str) -> str:
-    if split not in schema.SPLITS:
-        raise UserError(f"split {split!r}: expected one of {', '.join(schema.SPLITS)}")
-    return split
 
 
 def _check_name(name: str) -> str:

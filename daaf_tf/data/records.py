@@ -40,8 +40,8 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 
-# A shard lies in the folder of its manifest, whatever the manifest says.
-_SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# After its split's name; a shard lies in the folder of its manifest, whatever the manifest says.
+_SHARD_NAME = r"[A-Za-z0-9._-]+"
 
 
 def shard_name(split: str, shard: int, num_shards: int) -> str:
@@ -145,8 +145,10 @@ def read_manifest(data_dir: str | os.PathLike) -> dict:
             f"{path}: schema version {version!r}, expected {schema.SCHEMA_VERSION}; "
             "convert the data set again with this version of daaf_tf"
         )
-    if not isinstance(manifest.get("splits"), dict):
-        raise UserError(f"{path}: malformed (no splits); convert the data set again")
+    splits = manifest.get("splits")
+    if not isinstance(splits, dict) or set(splits) - set(schema.SPLITS):
+        known = ", ".join(schema.SPLITS)
+        raise UserError(f"{path}: malformed (expected splits of {known}); convert again")
     return manifest
 
 
@@ -260,7 +262,9 @@ def parse_split(
     if len(images_per_label):
         fits = fits and images_per_label.min() > 0 and images_per_label.sum() == images
     names = [name for name, _, _ in shards]
-    fits = fits and len(set(names)) == len(names)
-    if not fits or not all(_SHARD_NAME.fullmatch(name) for name in names):
-        raise UserError(f"{path}: the counts of {split} contradict; convert the data set again")
+    named = all(re.fullmatch(rf"{split}-{_SHARD_NAME}", name) for name in names)
+    if not fits or not named or len(set(names)) < len(names):
+        raise UserError(
+            f"{path}: counts or file names of {split} contradict; convert the data set again"
+        )
     return shards, images_per_label

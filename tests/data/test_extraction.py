@@ -109,6 +109,6 @@ def test_split_that_the_manifest_invents_is_refused(tmp_path):
     write_records(tmp_path / "R", ["a.png"])
     path = tmp_path / "R" / "manifest.json"
     path.write_text(path.read_text().replace('"query"', '"../query"'))
-    with pytest.raises(UserError, match="expected one of train, query, gallery, multi_query"):
+    with pytest.raises(UserError, match="expected splits of train, query, gallery"):
         extract(tmp_path)
     assert left(tmp_path) == {"R"}

@@ -166,8 +166,9 @@ def test_manifest_that_is_none_is_refused(tmp_path, text):
         ({"images_per_label": ["a"]}, "malformed"),
         ({"shards": None}, "malformed"),
         ({"shards": [{"file": "../x.tfrecord", "images": 9, "bytes": 1}]}, "contradict"),
-        ({"shards": [{"file": "a\0b", "images": 9, "bytes": 1}]}, "contradict"),
-        ({"shards": 2 * [{"file": "a", "images": 3, "bytes": 1}], "images": 6}, "contradict"),
+        ({"shards": [{"file": "train-a\0b", "images": 9, "bytes": 1}]}, "contradict"),
+        ({"shards": [{"file": "query-a", "images": 9, "bytes": 1}]}, "contradict"),
+        ({"shards": 2 * [{"file": "train-a", "images": 3, "bytes": 1}], "images": 6}, "contradict"),
     ],
 )
 def test_manifest_that_contradicts_itself_is_refused(folder, changes, reason):
@@ -176,10 +177,17 @@ def test_manifest_that_contradicts_itself_is_refused(folder, changes, reason):
         RecordReader(folder, "train")
 
 
-@pytest.mark.parametrize("text", ['{"schema_version": 1}', '{"schema_version": 1, "splits": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"schema_version": 1}',
+        '{"schema_version": 1, "splits": []}',
+        '{"schema_version": 1, "splits": {"tra": {}}}',
+    ],
+)
 def test_manifest_without_splits_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match=r"manifest.json: malformed \(no splits\)"):
+    with pytest.raises(UserError, match=r"manifest.json: malformed \(expected splits"):
         read_manifest(tmp_path)
 
 
