@@ -104,7 +104,7 @@ def test_every_local_link_and_picture_exists():
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0])
 def test_python_examples_import_what_exists(code):
     wrong = []
     for node in ast.walk(ast.parse(code)):

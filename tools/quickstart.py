@@ -77,7 +77,8 @@ def python(*arguments):
 
 def list_test_images():
     """List query and gallery of the folders that were drawn."""
-    from daaf_tf.data.datasets import DATASETS, list_images
+    from daaf_tf.data.datasets import DATASETS
+    from daaf_tf.data.listing import list_images
 
     images = list_images(DATASETS["market1501"], DATA).images
     return images["query"], images["gallery"]

@@ -215,7 +215,8 @@ def _find_home(dataset: DataSet, data_root: pathlib.Path) -> str:
 def _pick(folder: pathlib.Path, names: tuple[str, ...]) -> str | None:
     """Return the one of the names that is a folder below `folder`, or None."""
     found = [name for name in names if (folder / name).is_dir()]
-    if len(found) > 1:
+    # The same folder by two names is none too many: a link, or a disk that does not heed case.
+    if len(found) > 1 and not os.path.samefile(folder / found[0], folder / found[1]):
         raise UserError(
             f"{folder} holds both {found[0]} and {found[1]}: rename the one that is not meant"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -86,7 +87,8 @@ def compute_features(
                 values.append(batch[name].numpy())
             bar.update(len(features[-1]))
     person_ids, camera_ids, filenames = (np.concatenate(values) for values in parts.values())
-    return Features(np.concatenate(features), person_ids, camera_ids, filenames.astype(str))
+    names = np.array([os.fsdecode(name) for name in filenames])
+    return Features(np.concatenate(features), person_ids, camera_ids, names)
 
 
 def rank(query: Features, gallery: Features, config: Config) -> RetrievalResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pathlib
+from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
@@ -30,7 +31,6 @@ from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.schedules import compute_learning_rate
 
-
 def resolve_config(config: Config) -> Config:
     """Return the config with what only the training records know: their identities and digest.
 
@@ -38,7 +38,10 @@ def resolve_config(config: Config) -> Config:
       UserError: no records, fewer identities than P, or other records than the config says.
     """
     folder = config.data.data_dir
-    manifest = read_manifest(folder)["splits"][schema.TRAIN]
+    splits = read_manifest(folder)["splits"]
+    if schema.TRAIN not in splits:
+        raise UserError(f"{folder}: no split {schema.TRAIN!r}; there is {', '.join(splits)}")
+    manifest = splits[schema.TRAIN]
     shards = "".join(shard["sha256"] for shard in manifest["shards"])
     found = {
         "num_identities": len(manifest["images_per_label"]),
@@ -90,7 +93,7 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
 
     stop = callbacks.StopOnSignal(first_step)
     progress = callbacks.Progress(first_step, config.train.total_steps, config.batch_size)
-    batches = make_train_batches(config, first_step).map(to_keras)
+    batches = make_train_batches(config, first_step).map(make_to_keras(model.output))
     try:
         with _user_errors():
             model.fit(
@@ -135,18 +138,31 @@ def compile_model(config: Config) -> tf.keras.Model:
     return model
 
 
-def to_keras(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict, dict]:
-    """Return a batch as the images, targets and sample weights that `fit` takes."""
-    targets = {schema.EMBEDDING: batch[schema.LABEL], schema.LOGITS: batch[schema.LABEL]}
-    weights = {}
-    for name, presence in (
-        (schema.MASK, schema.MASK_PRESENCE),
-        (schema.KEYPOINTS, schema.KEYPOINTS_PRESENCE),
-    ):
-        if name in batch:
-            targets[name] = batch[name]
-            weights[name] = batch[presence]
-    return batch[schema.IMAGE], targets, weights
+def make_to_keras(outputs: Iterable[str]) -> Callable:
+    """Return the function that turns a batch into the images, targets and weights of `fit`.
+
+    Args:
+      outputs: the names of the model's outputs; Keras wants targets for these and no others.
+    """
+    targets = {
+        schema.EMBEDDING: schema.LABEL,
+        schema.LOGITS: schema.LABEL,
+        schema.MASK: schema.MASK,
+        schema.KEYPOINTS: schema.KEYPOINTS,
+    }
+    presences = {
+        schema.MASK: schema.MASK_PRESENCE,
+        schema.KEYPOINTS: schema.KEYPOINTS_PRESENCE,
+    }
+
+    def to_keras(batch):
+        return (
+            batch[schema.IMAGE],
+            {name: batch[targets[name]] for name in outputs},
+            {name: batch[presences[name]] for name in outputs if name in presences},
+        )
+
+    return to_keras
 
 
 def _make_callbacks(config, model_dir, model, checkpoints, first_step):
@@ -170,15 +186,27 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step):
             total_steps=settings.total_steps,
             checkpoints=checkpoints,
         ),
+        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
+        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+    ]
+
+
+def _make_evaluation(config, model_dir, model, first_step, writer):
+    splits = read_manifest(config.data.data_dir)["splits"]
+    absent = [split for split in (schema.QUERY, schema.GALLERY) if split not in splits]
+    if absent:
+        # A set of one's own may be for training alone.
+        print(f"no evaluation: {config.data.data_dir} has no split {' and no split '.join(absent)}")
+        return []
+    return [
         callbacks.Evaluate(
             first_step,
-            every=settings.eval_every,
-            total_steps=settings.total_steps,
-            writer=writers["eval"],
+            every=config.train.eval_every,
+            total_steps=config.train.total_steps,
+            writer=writer,
             model_dir=model_dir,
             figures=lambda: summarize(evaluate_model(embedding_model(model), config)),
-        ),
-        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        )
     ]
 
 

@@ -156,6 +156,12 @@ def test_folders_that_may_both_be_meant_are_refused(tmp_path):
         run(tmp_path, "msmt17")
 
 
+def test_folder_may_have_a_second_name(tmp_path):
+    draw_msmt17(tmp_path, "MSMT17_V2", "mask_train_v2", "mask_test_v2")
+    (tmp_path / "MSMT17").symlink_to("MSMT17_V2")
+    run(tmp_path, "msmt17", strict=True)
+
+
 def test_faults_of_a_list_are_named_with_file_and_line(tmp_path):
     LAYOUTS["msmt17"](tmp_path)
     with open(tmp_path / "MSMT17" / "list_val.txt", "a") as file:

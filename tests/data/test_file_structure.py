@@ -23,11 +23,10 @@ PASSES += ((0, 1, 1, 2),)
 def picture(mode: str) -> Image.Image:
     """Return 23 x 37 pixels that change slowly, in a colour mode."""
     noise = np.random.RandomState(0).randint(0, 256, (5, 3, 4), np.uint8)
-    channels = {"LA": 2, "RGBA": 4, "CMYK": 4}.get(mode, 3)
-    if mode == "LA":
-        image = Image.merge("LA", [Image.fromarray(noise[..., i]) for i in range(channels)])
-    else:
-        image = Image.fromarray(noise[..., :channels], mode if channels == 4 else "RGB")
+    # Palettes and bits are made from colours.
+    drawn = mode if mode in ("L", "LA", "RGBA", "CMYK") else "RGB"
+    channels = [Image.fromarray(noise[..., channel]) for channel in range(4)]
+    image = Image.merge(drawn, channels[: len(Image.new(drawn, (1, 1)).getbands())])
     return image.resize((23, 37)).convert(mode)
 
 
