@@ -75,8 +75,8 @@ def read_index(shard: pathlib.Path, images: int, size: int) -> tuple[np.ndarray,
         ) from error
     if found != size:
         raise UserError(
-            f"{shard}: {found} bytes, expected {size}; it was cut off or changed: "
-            "convert the data set again"
+            f"{shard}: {found} bytes, expected {size} by manifest.json; one of the two was cut off "
+            "or changed: convert the data set again"
         )
     try:
         entries = np.array(path.read_bytes().split(), dtype=np.int64)
@@ -88,7 +88,8 @@ def read_index(shard: pathlib.Path, images: int, size: int) -> tuple[np.ndarray,
         raise UserError(f"{path}: expected two whole numbers a line ({error}); {_ADVICE}") from None
     if len(entries) != 2 * images:
         raise UserError(
-            f"{path}: {len(entries)} numbers, expected {2 * images} ({images} records); {_ADVICE}"
+            f"{path}: {len(entries)} numbers, expected {2 * images} ({images} records by "
+            f"manifest.json); {_ADVICE}"
         )
     offsets, lengths = entries.reshape(images, 2).T.copy()
     ends = np.cumsum(lengths)
@@ -137,7 +138,8 @@ def _rebuild_index(shard: pathlib.Path, images: int) -> tuple[np.ndarray, np.nda
     offsets, lengths = scan_shard(shard)
     if len(offsets) != images:
         raise UserError(
-            f"{shard}: {len(offsets)} records, expected {images}; convert the data set again"
+            f"{shard}: {len(offsets)} records, expected {images} by manifest.json; "
+            "convert the data set again"
         )
     lines = "".join(f"{offset} {length}\n" for offset, length in zip(offsets, lengths))
     try:

@@ -31,6 +31,7 @@ from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.schedules import compute_learning_rate
 
+
 def resolve_config(config: Config) -> Config:
     """Return the config with what only the training records know: their identities and digest.
 
