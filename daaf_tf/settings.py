@@ -55,7 +55,7 @@ def _check(field: dataclasses.Field, value: Any) -> Any:
         raise UserError(f"--{name}={value!r}: expected a value of type {expected.__name__}")
     if expected is tuple and not all(type(item) is int for item in value):
         raise UserError(f"--{name}={value!r}: expected whole numbers")
-    if expected is str and (value != value.strip() or "\n" in value):
+    if expected is str and (value != value.strip() or len(value.splitlines()) > 1):
         raise UserError(f"--{name}={value!r}: expected text without blanks around it or line ends")
     if expected is float and not math.isfinite(value):
         raise UserError(f"--{name}={value}: expected a finite number")

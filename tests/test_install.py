@@ -134,7 +134,10 @@ def test_every_package_folder_is_installed(arguments):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_everything_imported_is_asked_for(arguments, python):
     """What is imported, beyond Python's own, is installed by us and not by chance."""
-    asked = set(requirements(arguments, python)) | set(requirements(arguments, python, "test"))
+    extras = ("test", "beam", "coco")
+    asked = set(requirements(arguments, python)).union(
+        *(requirements(arguments, python, extra) for extra in extras)
+    )
     missing = set()
     # The peer of the benchmark runs in an environment of its own.
     ours = [module for module in modules() if module != "tools.benchmark_torch_loader"]

@@ -15,8 +15,9 @@ import dataclasses
 
 from daaf_tf import flags
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.beam import LOCAL_RUNNER
 from daaf_tf.data.coco import AUTO
-from daaf_tf.data.conversion import Conversion, convert
+from daaf_tf.data.conversion import RUNNERS, Conversion, convert
 from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.summary import format_summary
 
@@ -43,6 +44,20 @@ flags.DEFINE_integer(
     "heatmap_height", HEATMAP_HEIGHT, "Height of a stored heat map in pixels; none is enlarged."
 )
 flags.DEFINE_integer("workers", 0, "Processes; 0: one for each CPU. The bytes are always the same.")
+flags.DEFINE_enum(
+    "runner",
+    "processes",
+    RUNNERS,
+    "Who reads the images: processes of this machine, or Apache Beam (pip install "
+    "'daaf_tf[beam]'). The bytes are always the same.",
+)
+flags.DEFINE_string(
+    "beam_options",
+    "",
+    "With --runner=beam: Beam's own pipeline options in one string, such as "
+    "'--runner=FlinkRunner --flink_master=host:8081'. All workers must see --data_root and "
+    f"--output_dir under the same path. Empty: {LOCAL_RUNNER}, in this process.",
+)
 flags.DEFINE_bool("strict", False, "Stop at the first problem instead of listing it.")
 flags.DEFINE_bool("overwrite", False, "Replace a complete conversion in --output_dir.")
 

@@ -20,6 +20,7 @@ import tqdm
 import daaf_tf
 from daaf_tf import schema
 from daaf_tf.data.annotations import HEATMAP_HEIGHT
+from daaf_tf.data.beam import beam_workers
 from daaf_tf.data.coco import AUTO, add_persons, parse_sources, without_folders
 from daaf_tf.data.datasets import DATASETS
 from daaf_tf.data.duplicates import DuplicateFinder
@@ -29,9 +30,12 @@ from daaf_tf.data.problems import PROBLEM_KINDS, Problem
 from daaf_tf.data.reading import read_record
 from daaf_tf.data.records import index_path
 from daaf_tf.data.splits import SplitWriter
+from daaf_tf.data.tfds_metadata import make_tfds_files
 from daaf_tf.data.workers import workers
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
+
+RUNNERS = ("processes", "beam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Conversion:
       num_shards: shards of each split; 0: by size.
       heatmap_height: height of a stored heat map in pixels.
       workers: processes; 0: one for each CPU. 1 works in the calling process.
+      runner: who reads the images: "processes" of this machine, or "beam".
+      beam_options: pipeline options for Apache Beam, see `beam.beam_workers`.
       strict: stop at the first problem instead of listing it and going on.
       overwrite: replace a complete conversion in output_dir.
     """
@@ -59,6 +65,8 @@ class Conversion:
     num_shards: int = 0
     heatmap_height: int = HEATMAP_HEIGHT
     workers: int = 0
+    runner: str = "processes"
+    beam_options: str = ""
     strict: bool = False
     overwrite: bool = False
 
@@ -105,14 +113,13 @@ def convert(conversion: Conversion, *, show_progress: bool = True) -> Report:
     dataset = dataset if sources.folders else without_folders(dataset)
     task = functools.partial(
         read_record,
-        data_root=conversion.data_root,
+        data_root=os.path.abspath(conversion.data_root),  # a Beam worker starts elsewhere
         max_stretch=dataset.max_stretch,
         heatmap_height=conversion.heatmap_height,
     )
-    # Workers are forked first, while this process is small and has one thread and no lock.
-    processes = workers(conversion.workers or os.cpu_count())
     folder = OutputFolder(conversion.output_dir, conversion.overwrite)
-    with processes as run, folder as output:
+    # Workers are forked first, while this process is small and has one thread and no lock.
+    with _start_runner(conversion, folder) as run, folder as output:
         listing = list_images(dataset, conversion.data_root, conversion.csv_file)
         add_persons(listing, sources.coco_files)
         problems, splits, duplicates = [], {}, DuplicateFinder()
@@ -150,6 +157,10 @@ def _check(conversion: Conversion) -> None:
             f"--csv_file={conversion.csv_file} with --dataset={conversion.dataset}: the data set "
             "csv needs the file that names its images, and no other takes one"
         )
+    if conversion.runner not in RUNNERS:
+        raise UserError(f"--runner={conversion.runner}: expected one of {', '.join(RUNNERS)}")
+    if conversion.beam_options and conversion.runner != "beam":
+        raise UserError("--beam_options are given without --runner=beam")
     for name, minimum, maximum in (
         ("workers", 0, 1024),
         ("num_shards", 0, 99999),
@@ -159,6 +170,12 @@ def _check(conversion: Conversion) -> None:
             raise UserError(
                 f"--{name}={getattr(conversion, name)}: expected {minimum} to {maximum}"
             )
+
+
+def _start_runner(conversion: Conversion, folder: OutputFolder):
+    if conversion.runner == "beam":
+        return beam_workers(conversion.beam_options, folder.staging)
+    return workers(conversion.workers or os.cpu_count())
 
 
 def _check_usable(splits: dict[str, dict], problems: list[Problem]) -> None:
@@ -201,12 +218,14 @@ def _publish(output: OutputFolder, report: Report) -> None:
         "ignored": report.ignored,
         "notes": report.notes,
     }
+    texts = {PROBLEMS: json.dumps(listed, indent=1) + "\n", **make_tfds_files(report.manifest)}
     with writing(output.path):
-        write_atomically(output.staging / PROBLEMS, json.dumps(listed, indent=1) + "\n")
+        for name, text in texts.items():
+            write_atomically(output.staging / name, text)
     shards = [
         pathlib.Path(shard["file"])
         for split in report.manifest["splits"].values()
         for shard in split["shards"]
     ]
     names = [name for shard in shards for name in (index_path(shard).name, shard.name)]
-    output.publish([PROBLEMS, *names], report.manifest)
+    output.publish([*texts, *names], report.manifest)

@@ -7,7 +7,13 @@ import hashlib
 import os
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message,
+    message_factory,
+    text_format,
+)
 
 from daaf_tf import schema
 
@@ -118,6 +124,52 @@ def make_example(record: ImageRecord, label: int = schema.NO_LABEL) -> bytes:
         for name, values in zip(names, record.keypoints.T):
             feature[name].float_list.value.extend(values.tolist())
     return example.SerializeToString(deterministic=True)
+
+
+def parse_record(serialized: bytes) -> tuple[ImageRecord, int]:
+    """Return the image and the label that `make_example` was given; needs no TensorFlow.
+
+    Raises:
+      ValueError: the bytes are no Example, or not one of this schema; or the image is not the one
+        whose hash the record carries.
+    """
+    example = _Example()
+    try:
+        example.ParseFromString(serialized)
+    except message.DecodeError as error:
+        raise ValueError(f"no tf.train.Example ({error})") from None
+    feature = example.features.feature
+
+    def values(name: str, kind: str, count: int = 1) -> list:
+        found = list(getattr(feature[name], kind).value) if name in feature else []
+        if len(found) != count:
+            raise ValueError(f"{name}: {len(found)} values in its {kind}, expected {count}")
+        return found
+
+    def optional(name: str) -> bytes | None:
+        return values(name, "bytes_list")[0] if name in feature else None
+
+    (encoded,) = values(schema.IMAGE_ENCODED, "bytes_list")
+    if values(schema.IMAGE_SHA256, "bytes_list") != [hashlib.sha256(encoded).hexdigest().encode()]:
+        raise ValueError(f"the image is not the one that {schema.IMAGE_SHA256} was taken of")
+    keypoints = None
+    if schema.KEYPOINT_X in feature:
+        names = (schema.KEYPOINT_X, schema.KEYPOINT_Y, schema.KEYPOINT_VISIBILITY)
+        columns = [values(name, "float_list", schema.NUM_JOINTS) for name in names]
+        keypoints = np.array(columns, np.float32).T
+    record = ImageRecord(
+        encoded=encoded,
+        image_format=values(schema.IMAGE_FORMAT, "bytes_list")[0].decode("ascii", "replace"),
+        filename=os.fsdecode(values(schema.IMAGE_FILENAME, "bytes_list")[0]),
+        height=values(schema.IMAGE_HEIGHT, "int64_list")[0],
+        width=values(schema.IMAGE_WIDTH, "int64_list")[0],
+        person_id=values(schema.PERSON_ID_FEATURE, "int64_list")[0],
+        camera_id=values(schema.CAMERA_ID_FEATURE, "int64_list")[0],
+        mask=optional(schema.MASK_ENCODED),
+        heatmaps=optional(schema.HEATMAPS_ENCODED),
+        keypoints=keypoints,
+    )
+    return record, values(schema.CLASS_LABEL, "int64_list")[0]
 
 
 def parse_example(serialized):

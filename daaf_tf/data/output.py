@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator
 
 from daaf_tf.data.records import MANIFEST, index_path
+from daaf_tf.data.tfds_metadata import DATASET_INFO, FEATURES
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
 from daaf_tf.schema import SPLITS
@@ -23,7 +24,10 @@ PROBLEMS = "problems.json"
 # is nothing but renames.
 STAGING = ".incomplete"
 _LOCK = ".daaf_tf.lock"
-_OURS = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.(tfrecord|index)|problems\.json")
+_OURS = re.compile(
+    rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.(tfrecord|index)"
+    r"|(problems|dataset_info|features)\.json"
+)
 
 
 @contextlib.contextmanager
@@ -140,7 +144,13 @@ class OutputFolder:
                 f"--output_dir={self.path}: its {MANIFEST} is of no conversion ({error!r}); "
                 "choose another folder"
             ) from error
-        return [PROBLEMS, *shards, *(index_path(name).name for name in shards)]
+        return [
+            PROBLEMS,
+            DATASET_INFO,
+            FEATURES,
+            *shards,
+            *(index_path(name).name for name in shards),
+        ]
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

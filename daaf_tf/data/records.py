@@ -11,13 +11,19 @@ import hashlib
 import json
 import os
 import pathlib
-import struct
+import re
 
-import google_crc32c
 import numpy as np
 
 from daaf_tf import schema
 from daaf_tf.data.example import ImageRecord, make_example, parse_example
+from daaf_tf.data.shard_index import (
+    index_path,
+    make_header,
+    masked_crc,
+    open_frame,
+    read_index,
+)
 from daaf_tf.errors import UserError
 
 __all__ = [
@@ -34,33 +40,13 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 
-# Framing of a TFRecord: uint64 length, masked CRC of the length, data, masked CRC of the data.
-_HEADER_BYTES = 12
-_FOOTER_BYTES = 4
-_FRAME_BYTES = _HEADER_BYTES + _FOOTER_BYTES
+# After its split's name; a shard lies in the folder of its manifest, whatever the manifest says.
+_SHARD_NAME = r"[A-Za-z0-9._-]+"
 
 
 def shard_name(split: str, shard: int, num_shards: int) -> str:
     """Return the file name of a shard, e.g. `train-00000-of-00004.tfrecord`."""
     return f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord"
-
-
-def index_path(shard: str | os.PathLike) -> pathlib.Path:
-    """Return the path of the index that belongs to a shard."""
-    return pathlib.Path(shard).with_suffix(".index")
-
-
-def _masked_crc(data: bytes) -> bytes:
-    """Return the 4 bytes of the CRC-32C that TFRecord files carry (rotated and shifted)."""
-    crc = google_crc32c.value(data)
-    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-    return struct.pack("<I", masked)
-
-
-def _make_header(data: bytes) -> bytes:
-    """Return the 12 bytes before a record's data: its length and the length's checksum."""
-    length = struct.pack("<Q", len(data))
-    return length + _masked_crc(length)
 
 
 class ShardWriter:
@@ -91,7 +77,7 @@ class ShardWriter:
 
     def write(self, serialized: bytes) -> None:
         """Append one record."""
-        frame = b"".join((_make_header(serialized), serialized, _masked_crc(serialized)))
+        frame = b"".join((make_header(serialized), serialized, masked_crc(serialized)))
         self._shard.write(frame)
         self._hash.update(frame)
         self._index.write(f"{self.bytes} {len(frame)}\n")
@@ -159,6 +145,10 @@ def read_manifest(data_dir: str | os.PathLike) -> dict:
             f"{path}: schema version {version!r}, expected {schema.SCHEMA_VERSION}; "
             "convert the data set again with this version of daaf_tf"
         )
+    splits = manifest.get("splits")
+    if not isinstance(splits, dict) or set(splits) - set(schema.SPLITS):
+        known = ", ".join(schema.SPLITS)
+        raise UserError(f"{path}: malformed (expected splits of {known}); convert again")
     return manifest
 
 
@@ -182,11 +172,11 @@ class RecordReader:
           split: one of schema.SPLITS.
 
         Raises:
-          UserError: a missing folder, manifest, split, shard or index; another schema version; an
-            index that does not fit its shard.
+          UserError: a missing folder, manifest, split or shard; another schema version; an index
+            that does not fit its shard. A missing index is rebuilt, and a line in the log says so.
         """
         manifest_path = pathlib.Path(data_dir) / MANIFEST
-        entries, self.images_per_label = _parse_split(read_manifest(data_dir), split, manifest_path)
+        entries, self.images_per_label = parse_split(read_manifest(data_dir), split, manifest_path)
         self._shards = [_Shard(manifest_path.parent, *entry) for entry in entries]
         self._ends = np.cumsum([len(shard) for shard in self._shards], dtype=np.int64)
         self.num_images = int(self._ends[-1]) if len(self._ends) else 0
@@ -215,7 +205,7 @@ class _Shard:
     def __init__(self, folder: pathlib.Path, name: str, images: int, size: int):
         self._path = folder / name
         self._file = None
-        self._offsets, self._lengths = _read_index(self._path, images, size)
+        self._offsets, self._lengths = read_index(self._path, images, size)
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -229,12 +219,13 @@ class _Shard:
             frame = os.pread(self._file.fileno(), length, offset)
         except OSError as error:
             raise UserError(f"{self._path}: cannot read record {record} ({error})") from error
-        header, data = frame[:_HEADER_BYTES], frame[_HEADER_BYTES:-_FOOTER_BYTES]
-        if len(frame) != length or header != _make_header(data):
-            raise UserError(self._corrupt(record, "length"))
-        if frame[-_FOOTER_BYTES:] != _masked_crc(data):
-            raise UserError(self._corrupt(record, "checksum"))
-        return data
+        try:
+            return open_frame(frame, length)
+        except ValueError as error:
+            raise UserError(
+                f"{self._path}: record {record} is corrupt ({error}); "
+                "the file was changed after it was written: convert the data set again"
+            ) from None
 
     def _open(self):
         try:
@@ -242,17 +233,20 @@ class _Shard:
         except OSError as error:
             raise UserError(f"{self._path}: cannot open the shard ({error.strerror})") from error
 
-    def _corrupt(self, record: int, what: str) -> str:
-        return (
-            f"{self._path}: record {record} is corrupt (wrong {what}); "
-            "the file was changed after it was written: convert the data set again"
-        )
 
-
-def _parse_split(
+def parse_split(
     manifest: dict, split: str, path: pathlib.Path
 ) -> tuple[list[tuple[str, int, int]], np.ndarray]:
-    """Return (file, images, bytes) of each shard, and the images per label, from the manifest."""
+    """Return (file, images, bytes) of each shard, and the images per label, from a manifest.
+
+    Args:
+      manifest: as `read_manifest` returns it.
+      split: one of schema.SPLITS.
+      path: of the manifest, for messages.
+
+    Raises:
+      UserError: no such split, an entry of another form, or counts that contradict each other.
+    """
     try:
         if split not in manifest["splits"]:
             raise UserError(
@@ -267,33 +261,10 @@ def _parse_split(
     fits = sum(count for _, count, _ in shards) == images
     if len(images_per_label):
         fits = fits and images_per_label.min() > 0 and images_per_label.sum() == images
-    if not fits or any(os.path.basename(name) != name for name, _, _ in shards):
-        raise UserError(f"{path}: the counts of {split} contradict; convert the data set again")
-    return shards, images_per_label
-
-
-def _read_index(shard: pathlib.Path, images: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return offset and length of each record of a shard, checked against its size."""
-    path = index_path(shard)
-    try:
-        found = os.path.getsize(shard)
-        entries = np.array(path.read_bytes().split(), dtype=np.int64)
-    except OSError as error:
+    names = [name for name, _, _ in shards]
+    named = all(re.fullmatch(rf"{split}-{_SHARD_NAME}", name) for name in names)
+    if not fits or not named or len(set(names)) < len(names):
         raise UserError(
-            f"{error.filename}: {error.strerror}; {MANIFEST} names it: convert the data set again"
-        ) from error
-    except (OverflowError, ValueError) as error:
-        raise UserError(f"{path}: expected two whole numbers a line ({error})") from error
-    if found != size:
-        raise UserError(
-            f"{shard}: {found} bytes, expected {size}; it was cut off or changed: "
-            "convert the data set again"
+            f"{path}: counts or file names of {split} contradict; convert the data set again"
         )
-    if len(entries) != 2 * images:
-        raise UserError(f"{path}: {len(entries)} numbers, expected {2 * images} ({images} records)")
-    offsets, lengths = entries.reshape(images, 2).T.copy()
-    ends = np.cumsum(lengths)
-    adjoining = np.array_equal(offsets, ends - lengths) and (not images or ends[-1] == size)
-    if not adjoining or (lengths < _FRAME_BYTES).any():
-        raise UserError(f"{path}: does not fit its shard {shard.name}; convert the data set again")
-    return offsets, lengths
+    return shards, images_per_label

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import collections
 import os
 import pathlib
 
-from daaf_tf import schema
 from daaf_tf.data.example import ImageRecord, make_example
 from daaf_tf.data.output import writing
 from daaf_tf.data.records import ShardWriter, index_path, shard_name
+from daaf_tf.data.tally import Tally
 
 # A shard is closed when it reaches this size: large enough for few open files at millions of
 # images, small enough to be copied and checked in a second or two.
@@ -47,15 +46,10 @@ class SplitWriter:
         self._split = split
         self._num_images = num_images
         self._num_shards = min(num_shards, num_images)
-        self._zero_is_distractor = zero_is_distractor
         self._shards: list[dict] = []
         self._writer: ShardWriter | None = None
         self._position = 0
-        self._persons: collections.Counter[int] = collections.Counter()
-        self._cameras: set[int] = set()
-        self._masks = 0
-        self._keypoint_maps = 0
-        self._keypoints = 0
+        self._tally = Tally(split, zero_is_distractor=zero_is_distractor)
 
     def __enter__(self) -> SplitWriter:
         with writing(self._folder):
@@ -74,13 +68,7 @@ class SplitWriter:
         self._position += 1
         if record is None:
             return
-        self._persons[record.person_id] += 1
-        self._cameras.add(record.camera_id)
-        self._masks += record.mask is not None
-        self._keypoint_maps += record.heatmaps is not None
-        self._keypoints += record.keypoints is not None
-        # Sorted by person, so the person seen last has the highest label.
-        label = len(self._persons) - 1 if self._split == schema.TRAIN else schema.NO_LABEL
+        label = self._tally.add(record)
         with writing(self._folder):
             self._writer.write(make_example(record, label))
 
@@ -92,24 +80,7 @@ class SplitWriter:
 
     def summary(self) -> dict:
         """Return the split's entry in the manifest, when all is written."""
-        persons = dict(self._persons)
-        junk = persons.pop(schema.JUNK_ID, 0)
-        distractors = persons.pop(schema.DISTRACTOR_ID, 0) if self._zero_is_distractor else 0
-        summary = {
-            "images": sum(shard["images"] for shard in self._shards),
-            "identities": len(persons),
-            "cameras": sorted(self._cameras),
-            "junk": junk,
-            "distractors": distractors,
-            "masks": self._masks,
-            "keypoint_maps": self._keypoint_maps,
-            "keypoints": self._keypoints,
-            "shards": self._shards,
-        }
-        if self._split == schema.TRAIN:
-            summary["person_ids"] = list(persons)
-            summary["images_per_label"] = list(persons.values())
-        return summary
+        return {**self._tally.summary(), "shards": self._shards}
 
     def _is_full(self) -> bool:
         if self._num_shards:

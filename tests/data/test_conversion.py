@@ -61,7 +61,7 @@ def test_number_of_workers_does_not_change_a_byte(root, num_shards):
         run(root, f"records{count}", workers=count, num_shards=num_shards)
     one, two, three = (content(root.parent / f"records{count}") for count in (1, 2, 3))
     assert one == two == three
-    assert len(one) == 2 + 2 * 3 * max(1, num_shards)
+    assert len(one) == 4 + 2 * 3 * max(1, num_shards)
 
 
 def test_original_bytes_are_kept(root):

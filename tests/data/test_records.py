@@ -116,9 +116,8 @@ def test_shard_cut_while_it_is_read_is_refused(folder):
         reader.read(8)
 
 
-@pytest.mark.parametrize("suffix", [".tfrecord", ".index"])
-def test_missing_file_is_named(folder, suffix):
-    path = index_path(folder / shard_name("train", 0, 4)).with_suffix(suffix)
+def test_missing_shard_is_named(folder):
+    path = folder / shard_name("train", 0, 4)
     path.unlink()
     with pytest.raises(UserError, match=f"{path}: No such file"):
         RecordReader(folder, "train")
@@ -140,7 +139,7 @@ def test_missing_file_is_named(folder, suffix):
 def test_index_that_does_not_fit_is_refused(folder, text, reason):
     path = index_path(folder / shard_name("train", 0, 4))
     path.write_text(text)
-    with pytest.raises(UserError, match=f"{path}: .*{reason}"):
+    with pytest.raises(UserError, match=f"{path}: .*{reason}.*delete the index"):
         RecordReader(folder, "train")
 
 
@@ -167,12 +166,29 @@ def test_manifest_that_is_none_is_refused(tmp_path, text):
         ({"images_per_label": ["a"]}, "malformed"),
         ({"shards": None}, "malformed"),
         ({"shards": [{"file": "../x.tfrecord", "images": 9, "bytes": 1}]}, "contradict"),
+        ({"shards": [{"file": "train-a\0b", "images": 9, "bytes": 1}]}, "contradict"),
+        ({"shards": [{"file": "query-a", "images": 9, "bytes": 1}]}, "contradict"),
+        ({"shards": 2 * [{"file": "train-a", "images": 3, "bytes": 1}], "images": 6}, "contradict"),
     ],
 )
 def test_manifest_that_contradicts_itself_is_refused(folder, changes, reason):
     change_manifest(folder, **changes)
     with pytest.raises(UserError, match=f"manifest.json: .*{reason}"):
         RecordReader(folder, "train")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"schema_version": 1}',
+        '{"schema_version": 1, "splits": []}',
+        '{"schema_version": 1, "splits": {"tra": {}}}',
+    ],
+)
+def test_manifest_without_splits_is_refused(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match=r"manifest.json: malformed \(expected splits"):
+        read_manifest(tmp_path)
 
 
 def test_unknown_split_is_refused(folder):
