@@ -61,6 +61,6 @@ setuptools.setup(
         "gpu": [f"tensorflow[and-cuda]==2.15.1; {OLD}", f"tensorflow[and-cuda]==2.21.*; {NEW}"],
         "beam": ["apache-beam==2.77.0"],  # Python 3.10 and newer
         "coco": ["pycocotools==2.0.11"],
-        "test": ["pytest", "ruff", "pycocotools==2.0.11"],
+        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11"],
     },
 )

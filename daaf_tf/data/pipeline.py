@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import re
+import sys
 from typing import Callable
 
 import numpy as np
@@ -36,6 +39,20 @@ _as_written = tf.autograph.experimental.do_not_convert
 
 # Reads wait for the disk, so one may wait while another's records are decoded.
 _PARALLEL_READS = 2
+
+
+@atexit.register
+def _close_iterators() -> None:
+    """Destroy forgotten iterators while Python still runs.
+
+    Destroying one waits for its threads, and these wait for Python, which no longer answers once
+    it has begun to shut down: a program that ended with an error, whose traceback holds an
+    iterator, would never end.
+    """
+    for name in ("last_exc", "last_value", "last_traceback"):
+        if hasattr(sys, name):
+            setattr(sys, name, None)
+    gc.collect()
 
 
 def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
