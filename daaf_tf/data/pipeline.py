@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import re
-import sys
 from typing import Callable
 
 import numpy as np
@@ -21,6 +18,7 @@ from daaf_tf.data.augment import (
     draw_keypoints,
     draw_transformations,
 )
+from daaf_tf.data.closing import Calls
 from daaf_tf.data.photometric import make_photometric
 from daaf_tf.data.preprocess import decode_image, preprocess_image
 from daaf_tf.data.records import RecordReader, parse_example
@@ -40,19 +38,8 @@ _as_written = tf.autograph.experimental.do_not_convert
 # Reads wait for the disk, so one may wait while another's records are decoded.
 _PARALLEL_READS = 2
 
-
-@atexit.register
-def _close_iterators() -> None:
-    """Destroy forgotten iterators while Python still runs.
-
-    Destroying one waits for its threads, and these wait for Python, which no longer answers once
-    it has begun to shut down: a program that ended with an error, whose traceback holds an
-    iterator, would never end.
-    """
-    for name in ("last_exc", "last_value", "last_traceback"):
-        if hasattr(sys, name):
-            setattr(sys, name, None)
-    gc.collect()
+# What tf.data's threads have under way in Python.
+_calls = Calls()
 
 
 def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
@@ -198,7 +185,8 @@ def _make_op(function: Callable, *outputs: tf.TensorSpec) -> Callable:
 
     def guarded(argument):
         try:
-            return function(argument)
+            with _calls:
+                return function(argument)
         except UserError as error:
             raise RuntimeError(str(error).join(_MARKS)) from None
 

@@ -394,31 +394,3 @@ def test_iterating_again_starts_again_at_the_first_step(records):
     dataset = make_train_batches(make_config(records), 3)
     for batch, again in zip(take(dataset, 3), take(dataset, 3)):
         assert_equal(batch, again)
-
-
-@pytest.mark.parametrize("end", ["pass", "raise SystemExit(3)", "raise ValueError"])
-def test_a_program_ends_while_its_batches_are_being_read(tmp_path, records, end):
-    """An iterator in a cycle or in a traceback lives until Python shuts down."""
-    code = f"""
-import time
-from daaf_tf.config import Config
-from daaf_tf.data import make_train_batches
-from daaf_tf.data.records import RecordReader
-
-read_many = RecordReader.read_many
-def slowly(*arguments):
-    time.sleep(0.2)
-    return read_many(*arguments)
-RecordReader.read_many = slowly
-
-def main():
-    config = Config().replace(
-        data_dir={str(records)!r}, identities_per_batch=3, images_per_identity=4)
-    cycle = [iter(make_train_batches(config))]
-    cycle.append(cycle)
-    next(cycle[0])
-    {end}
-main()
-"""
-    done = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
-    assert done.returncode == {"pass": 0, "raise SystemExit(3)": 3, "raise ValueError": 1}[end]
