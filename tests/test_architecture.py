@@ -21,6 +21,7 @@ from source_imports import (
 FLOORS = (
     ("errors", "files", "schema"),
     ("settings",),
+    ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),
     ("serving", "training"),

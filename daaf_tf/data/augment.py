@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from daaf_tf import schema
-from daaf_tf.config import DataConfig
 from daaf_tf.data.preprocess import normalize_image, resize_image
 from daaf_tf.data.sampling import AUGMENTATION, make_generator
+from daaf_tf.sections.data import DataConfig
 
 # The height and width of a map in whose pixels `keypoint_sigma` is given.
 _SIGMA_SIZE = (256, 128)

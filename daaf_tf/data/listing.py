@@ -154,13 +154,15 @@ def _list_listed(
     listing: Listing,
 ) -> list[_Found]:
     """Return the images that a split's list files name; the camera is in the images' names."""
-    images = []
+    images, origins = [], {}
     for name in dataset.list_files[split]:
         listed = read_list(data_root / home / name, split, data_root / folder)
         for image in _usable(dataset, listed, listing):
             path = f"{folder}/{image.path}"
             try:
                 match = _match_name(dataset, posixpath.basename(image.path))
+                if origins.setdefault(path, name) != name:
+                    raise ValueError(f"listed in {name}, and in {origins[path]} already")
             except ValueError as error:
                 listing.problems.append(Problem("image", split, path, str(error)))
                 continue

@@ -17,8 +17,8 @@ import io
 import numpy as np
 import tensorflow as tf
 
-from daaf_tf.config import COLOR_JITTER, NO_PHOTOMETRIC, RANDAUGMENT
 from daaf_tf.data.sampling import PHOTOMETRIC, make_generator
+from daaf_tf.sections.data import COLOR_JITTER, NO_PHOTOMETRIC, RANDAUGMENT
 
 # The strengths of FastReID's colour jitter; brightness and contrast are shares of the full range
 # and of the contrast, hue is a share of the colour circle. keras-cv multiplies the saturation by

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from daaf_tf.config import SOFT_MARGIN
 from daaf_tf.errors import UserError
 from daaf_tf.losses.distances import compute_pairwise_distances, compute_row_distances
+from daaf_tf.sections.loss import SOFT_MARGIN
 
 # Smallest loss that is more than rounding.
 TINY_LOSS = 1e-5

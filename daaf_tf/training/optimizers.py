@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from daaf_tf.config import OptimizerConfig
+from daaf_tf.sections.optimizer import OptimizerConfig
 from daaf_tf.training.schedules import RecipeSchedule
 
 

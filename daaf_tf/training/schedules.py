@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from daaf_tf.config import OptimizerConfig
+from daaf_tf.sections.optimizer import OptimizerConfig
 
 
 def compute_learning_rate(step: Any, config: OptimizerConfig) -> tf.Tensor:

@@ -10,6 +10,7 @@ import re
 from typing import Callable
 
 import numpy as np
+from fuzz_lists import CocoCheck, CsvCheck, demand, make_coco_corpus, make_csv_corpus
 from PIL import Image
 from tiny_market import GALLERY, MAPS, QUERY, TRAIN, draw_market
 
@@ -60,6 +61,8 @@ def make_targets(folder: pathlib.Path) -> dict[str, Target]:
         "mask": Target([masks, maps[0]], _AnnotationCheck(root, "mask")),
         "heat map": Target(maps, _AnnotationCheck(root, "heatmaps")),
         "file name": Target(names, _NameCheck(folder / "names")),
+        "CSV": Target(make_csv_corpus(), CsvCheck(folder / "listed")),
+        "COCO file": Target(make_coco_corpus(root), CocoCheck(root)),
         "record": Target(reader.read_many(range(reader.num_images)), _check_record),
         **{
             name: Target([(records / file).read_bytes()], _FolderCheck(records, file, lost_index))
@@ -197,18 +200,10 @@ def _check_record(data: bytes) -> bool:
     try:
         record, _ = parse_record(data)
     except ValueError as error:
-        _demand(error, "")
+        demand(error, "")
         return True
     assert Image.open(io.BytesIO(record.encoded)).size == (16, 32)
     return False
-
-
-def _demand(error: Exception, start: str, *parts: str) -> None:
-    """Demand that an error begins with the path of the file, and says more than that."""
-    message = str(error)
-    assert message.startswith(start), message
-    assert all(part in message for part in parts), message
-    assert len(message) > len(start) + 10, message
 
 
 class _FolderCheck:
@@ -244,12 +239,12 @@ class _FolderCheck:
             try:
                 assert self._read(split) == expected, "other records than were written"
             except UserError as error:
-                _demand(error, f"{self._records}/", self._file)
+                demand(error, f"{self._records}/", self._file)
                 refused = True
         try:
             inspection = inspect_records(self._records, num_workers=1, show_progress=False)
         except UserError as error:
-            _demand(error, f"{self._records}/", self._file)
+            demand(error, f"{self._records}/", self._file)
             return True
         format_inspection(inspection, self._records)
         # It sees what a reader sees, and any change of a shard, read or not.

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from daaf_tf import schema
-from daaf_tf.config import Config, DataConfig
+from daaf_tf.config import Config
 from daaf_tf.data.augment import (
     Transformation,
     augment_image,
@@ -14,6 +14,7 @@ from daaf_tf.data.augment import (
     draw_transformations,
 )
 from daaf_tf.data.preprocess import normalize_image, resize_image
+from daaf_tf.sections.data import DataConfig
 
 # The recipes' geometries, and one with everything at once in odd sizes.
 GEOMETRIES = {

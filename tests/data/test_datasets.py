@@ -179,6 +179,16 @@ def test_faults_of_a_list_are_named_with_file_and_line(tmp_path):
         run(tmp_path, "msmt17", overwrite=True)
 
 
+def test_an_image_in_two_lists_of_a_split_is_taken_once_and_named(tmp_path):
+    LAYOUTS["msmt17"](tmp_path)
+    with open(tmp_path / "MSMT17" / "list_val.txt", "a") as file:
+        file.write("0000/0000_000_01_0303morning_0015_0.jpg 0\n")
+    (problem,) = run(tmp_path, "msmt17").problems
+    assert problem.file == "MSMT17/train/0000/0000_000_01_0303morning_0015_0.jpg"
+    assert problem.reason == "listed in list_val.txt, and in list_train.txt already"
+    assert [ids[:2] for ids in read_ids(tmp_path, "train")] == FOUND["msmt17"][0]
+
+
 def test_boxes_drawn_by_hand_become_the_multiple_queries(tmp_path):
     LAYOUTS["market1501"](tmp_path)
     draw(

@@ -10,9 +10,9 @@ from fuzz_targets import Target
 
 
 def test_no_reader_crashes_or_reads_damaged_input_wrong(tmp_path):
-    results = fuzz(tmp_path, mutations=450, seed=2)
+    results = fuzz(tmp_path, mutations=550, seed=2)
     assert [failure for result in results.values() for failure in result.failures] == []
-    assert len(results) == 9
+    assert len(results) == 11
     for result in results.values():
         assert result.refused > 0
         assert result.refused + result.taken + result.unchanged == 50
@@ -20,7 +20,7 @@ def test_no_reader_crashes_or_reads_damaged_input_wrong(tmp_path):
 
 def test_fuzzing_finds_a_reader_that_does_not_check(tmp_path, monkeypatch):
     monkeypatch.setattr("daaf_tf.data.records.open_frame", lambda frame, length: frame[12:-4])
-    results = fuzz(tmp_path, mutations=90, seed=1)
+    results = fuzz(tmp_path, mutations=110, seed=1)
     assert results["shard"].failures
     assert "other records than were written" in results["shard"].failures[0]
     assert not results["manifest"].failures

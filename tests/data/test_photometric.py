@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from daaf_tf.config import COLOR_JITTER, NO_PHOTOMETRIC, RANDAUGMENT
 from daaf_tf.data.photometric import make_photometric
+from daaf_tf.sections.data import COLOR_JITTER, NO_PHOTOMETRIC, RANDAUGMENT
 
 KINDS = (COLOR_JITTER, RANDAUGMENT)
 AUTO_CONTRAST, EQUALIZE, SOLARIZE, DEGENERATE, CONTRAST, BRIGHTNESS, NOTHING = range(7)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from daaf_tf.config import OptimizerConfig
+from daaf_tf.sections.optimizer import OptimizerConfig
 from daaf_tf.training.optimizers import build_optimizer
 
 

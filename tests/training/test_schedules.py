@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from daaf_tf.config import OptimizerConfig
+from daaf_tf.sections.optimizer import OptimizerConfig
 from daaf_tf.training.schedules import RecipeSchedule, compute_learning_rate
 
 

@@ -1,0 +1,1 @@
+"""The settings of a run, one module a section; `daaf_tf.config` puts them together."""

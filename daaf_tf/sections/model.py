@@ -1,0 +1,40 @@
+"""Settings of the network: backbone, head and branches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from daaf_tf.settings import Section, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Section):
+    """Backbone, head and the two attention branches."""
+
+    backbone: str = setting(
+        "resnet50", "Backbone network.", choices=("resnet18", "resnet34", "resnet50", "resnet101")
+    )
+    backbone_width: int = setting(
+        64,
+        "Width of the backbone's first stage; 64 is the standard.",
+        minimum=1,
+    )
+    last_stride: int = setting(2, "Stride of the backbone's last stage.", choices=(1, 2))
+    head_units: int = setting(1024, "Units of the TriNet head's hidden layer.", minimum=1)
+    embedding_size: int = setting(128, "Floats in an embedding.", minimum=1)
+    hab: bool = setting(True, "Train the holistic attention branch (HAB), which predicts the mask.")
+    pab: bool = setting(
+        True, "Train the partial attention branch (PAB), which predicts the keypoint maps."
+    )
+    decoder_channels: int = setting(
+        64, "Channels of each deconvolution in the branches.", minimum=1
+    )
+    decoder_kernel_size: int = setting(3, "Kernel size of each deconvolution.", choices=(2, 3))
+    decoder_norm: bool = setting(
+        True, "Batch normalisation after each deconvolution, ReLU after all but the last."
+    )
+    num_identities: int = setting(
+        0,
+        "Classes of the id loss; 0: as many as the training records hold (set by training).",
+        minimum=0,
+    )
