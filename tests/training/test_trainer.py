@@ -7,6 +7,7 @@ import tensorflow as tf
 from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.losses import batch_hard
+from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.trainer import compile_model, make_to_keras
 
 
@@ -153,3 +154,18 @@ def test_the_centre_loss_pulls_features_by_its_weight():
     centres = model.get_layer("centre_distances").centres.numpy()[batch[schema.LABEL]]
     expected = 2 * (outputs[schema.FEATURE].numpy() - centres) / config.batch_size
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_checkpoint_holds_the_centres(tmp_path):
+    config = make_config(False, False, 1.0, head="bnneck", centre_weight=5e-4)
+    model, _ = fit(config, make_batch(config))
+    Checkpoints(str(tmp_path), model=model, optimizer=model.optimizer).save(1)
+    tf.keras.utils.set_random_seed(5)
+    other = compile_model(config)
+    centres = "centre_distances/centres:0"
+    before = {weight.name: weight.numpy() for weight in other.weights}
+    assert Checkpoints(str(tmp_path), model=other, optimizer=other.optimizer).restore() == (1, [])
+    after = {weight.name: weight.numpy() for weight in other.weights}
+    assert not np.array_equal(after[centres], before[centres])
+    for weight in model.weights:
+        np.testing.assert_array_equal(after[weight.name], weight)
