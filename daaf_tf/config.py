@@ -14,7 +14,7 @@ from typing import Any
 from daaf_tf.errors import UserError
 from daaf_tf.sections.data import DataConfig
 from daaf_tf.sections.loss import LossConfig
-from daaf_tf.sections.model import ModelConfig
+from daaf_tf.sections.model import BNNECK, ModelConfig
 from daaf_tf.sections.optimizer import OptimizerConfig
 from daaf_tf.sections.train import EvalConfig, TrainConfig
 
@@ -39,6 +39,11 @@ class Config:
             raise UserError(
                 "--images_per_identity=1: the triplet loss needs 2 or more images of a person in "
                 "a batch"
+            )
+        if self.model.head == BNNECK and not self.loss.identity_weight:
+            raise UserError(
+                f"--head={BNNECK} with --identity_weight=0: nothing would teach the batch norm "
+                "that gives the embedding; give the id loss a weight, say --identity_weight=1"
             )
 
     @property
@@ -92,6 +97,7 @@ CHANGEABLE_ON_RESUME = frozenset(
         "pictures_every",
         "eval_batch_size",
         "eval_metric",
+        "eval_crops",
     )
 )
 

@@ -19,7 +19,8 @@ def main() -> None:
     model, step = load_embedding_model(config, FLAGS.model_dir)
     result = evaluate_model(model, config)
     figures = summarize(result)
-    print(f"{FLAGS.model_dir}, step {step}, on {config.data.data_dir} ({config.eval.eval_metric})")
+    how = f"{config.eval.eval_metric}, crops: {config.eval.eval_crops}"
+    print(f"{FLAGS.model_dir}, step {step}, on {config.data.data_dir} ({how})")
     print(f"{result.num_queries} queries, {result.queries_without_match} of them without a match")
     print(
         f"mAP {figures['mAP']:.2f} % (rectangle), {figures['mAP_trapezoid']:.2f} % (trapezoid), "

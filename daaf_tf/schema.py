@@ -47,9 +47,13 @@ KEYPOINTS = "keypoints"
 MASK_PRESENCE = "mask_presence"
 KEYPOINTS_PRESENCE = "keypoints_presence"
 
-# Model outputs; LOGITS exists only where an id loss is trained.
+# Model outputs. EMBEDDING is what retrieval compares; FEATURE is what the triplet and centre losses
+# see where that is another one (BNNeck). LOGITS and CENTRE_DISTANCES exist where their loss is
+# trained.
 EMBEDDING = "embedding"
+FEATURE = "feature"
 LOGITS = "logits"
+CENTRE_DISTANCES = "centre_distances"
 
 # The 17 joints in COCO order; heat-map files are numbered the same way.
 JOINTS = (

@@ -11,6 +11,8 @@ CHOSEN = {
     "milestones": (8000, 14000),
     "data_dir": "a folder/records=1",
 }
+# What another value of a setting wants beside it, to go together with the rest.
+BESIDE = {"head": {"identity_weight": 1.0}}
 
 
 def other_value(name):

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from other_values import other_value, other_values
+from other_values import BESIDE, other_value, other_values
 
 from daaf_tf.config import (
     CHANGEABLE_ON_RESUME,
@@ -43,7 +43,10 @@ def test_every_help_is_one_line_and_ends_like_a_sentence():
 
 
 def test_json_round_trip_of_each_setting():
-    changed = {name: Config().replace(**{name: other_value(name)}) for name in NAMES}
+    changed = {
+        name: Config().replace(**{name: other_value(name), **BESIDE.get(name, {})})
+        for name in NAMES
+    }
     assert {name: from_json(to_json(config)) for name, config in changed.items()} == changed
     assert len(set(changed.values()) - {Config()}) == len(NAMES)
 
@@ -151,6 +154,7 @@ def test_bad_margin(margin):
         ({"milestones": (0, 5)}, "--milestones=0,5: expected growing steps above 0"),
         ({"triplet_weight": 0}, "--triplet_weight=0 and --identity_weight=0"),
         ({"images_per_identity": 1}, "--images_per_identity=1: .* 2 or more"),
+        ({"head": "bnneck"}, "--head=bnneck with --identity_weight=0: .* --identity_weight=1"),
     ],
 )
 def test_settings_that_do_not_go_together(values, message):
@@ -166,6 +170,7 @@ def test_settings_that_do_not_go_together(values, message):
         {"erasing_min_area": 0.4, "erasing_max_area": 0.4},
         {"schedule": "multistep", "milestones": (1,)},
         {"triplet_weight": 0, "identity_weight": 1, "images_per_identity": 1},
+        {"head": "bnneck", "identity_weight": 0.1},
     ],
 )
 def test_settings_that_just_go_together(values):
@@ -188,7 +193,8 @@ def test_replace_leaves_the_original_alone():
 
 def test_differences_name_what_a_resumed_run_may_not_change():
     for name in NAMES:
-        old, new = Config(), Config().replace(**{name: other_value(name)})
+        old = Config().replace(**BESIDE.get(name, {}))
+        new = old.replace(**{name: other_value(name)})
         shown = f"{name}: {flat(old)[name]} -> {flat(new)[name]}"
         assert differences(old, new) == ([] if name in CHANGEABLE_ON_RESUME else [shown])
         assert differences(old, old) == differences(new, new) == []

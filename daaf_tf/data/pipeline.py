@@ -112,12 +112,15 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
     )
 
 
-def make_eval_batches(config: Config, split: str) -> tf.data.Dataset:
+def make_eval_batches(
+    config: Config, split: str, size: tuple[int, int] | None = None
+) -> tf.data.Dataset:
     """Make the batches of a split in record order, without augmentation.
 
     Args:
       config: data_dir, image size and eval_batch_size are used.
       split: one of schema.SPLITS.
+      size: height and width of the images in pixels; None: those of the network's input.
 
     Returns:
       A finite dataset of dicts, B = eval_batch_size and fewer in the last: image [B, H, W, 3]
@@ -134,7 +137,7 @@ def make_eval_batches(config: Config, split: str) -> tf.data.Dataset:
         lambda positions: [_as_strings(reader.read_many(positions))],
         tf.TensorSpec([None], tf.string),
     )
-    size = (config.data.image_height, config.data.image_width)
+    size = size or (config.data.image_height, config.data.image_width)
 
     @_as_written
     def parse(record):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daaf_tf.losses.attention import KeypointsLoss, MaskLoss, keypoints_loss, mask_loss
+from daaf_tf.losses.centre import CentreLoss, centre_loss
 from daaf_tf.losses.distances import compute_pairwise_distances, compute_row_distances
 from daaf_tf.losses.identity import IdentityLoss, identity_loss
 from daaf_tf.losses.triplet import (
@@ -17,12 +18,14 @@ from daaf_tf.losses.triplet import (
 __all__ = [
     "ActiveTriplets",
     "BatchHardTriplet",
+    "CentreLoss",
     "EmbeddingNorm",
     "IdentityLoss",
     "KeypointsLoss",
     "MaskLoss",
     "batch_hard",
     "active_share",
+    "centre_loss",
     "compute_pairwise_distances",
     "compute_row_distances",
     "gather_over_replicas",

@@ -8,8 +8,10 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
-from daaf_tf.model.heads import identity_head, trinet_head
+from daaf_tf.model.centres import centre_distances
+from daaf_tf.model.heads import bnneck_head, identity_head, trinet_head
 from daaf_tf.model.resnet import resnet_features
+from daaf_tf.sections.model import BNNECK
 
 
 def build_daaf(config: Config) -> tf.keras.Model:
@@ -25,13 +27,16 @@ def build_daaf(config: Config) -> tf.keras.Model:
     Returns:
       A functional model from [B, image_height, image_width, 3] float32 normalised images to a
       dict of float32 tensors:
-        embedding: [B, embedding_size], not normalised;
+        embedding: [B, D], not normalised; D is embedding_size, or with the head bnneck the number
+          of the backbone's channels;
+        feature: [B, D], what the embedding is the batch norm of, with the head bnneck;
         mask: [B, h, w, 1] in 0..1 with (h, w) = config.target_size, if `hab`;
         keypoints: [B, h, w, 17] in 0..1 in COCO order, if `pab`;
-        logits: [B, num_identities], if `identity_weight` is above 0.
+        logits: [B, num_identities], if `identity_weight` is above 0;
+        centre_distances: [B, num_identities], if `centre_weight` is above 0.
 
     Raises:
-      UserError: an id loss without a number of identities.
+      UserError: an id or centre loss without a number of identities.
     """
     model = config.model
     image = tf.keras.Input(
@@ -43,18 +48,8 @@ def build_daaf(config: Config) -> tf.keras.Model:
         width=model.backbone_width,
         last_stride=model.last_stride,
     )
-    embedding = trinet_head(
-        features, hidden_units=model.head_units, embedding_size=model.embedding_size
-    )
-    outputs = {schema.EMBEDDING: embedding}
     # Before the branches, so that one seed gives the same start with and without them.
-    if config.loss.identity_weight > 0:
-        if not model.num_identities:
-            raise UserError(
-                f"--identity_weight={config.loss.identity_weight} trains an id loss, which needs "
-                "--num_identities of 1 or more, received 0; training takes it from the records"
-            )
-        outputs[schema.LOGITS] = identity_head(embedding, num_identities=model.num_identities)
+    outputs = _build_head(features, config)
     decoder = {
         "channels": model.decoder_channels,
         "kernel_size": model.decoder_kernel_size,
@@ -67,6 +62,35 @@ def build_daaf(config: Config) -> tf.keras.Model:
     return tf.keras.Model(image, outputs, name="daaf")
 
 
+def _build_head(features: tf.Tensor, config: Config) -> dict[str, tf.Tensor]:
+    """Return the embedding and what the losses beside the branches' need, by output name."""
+    model, loss = config.model, config.loss
+    if model.head == BNNECK:
+        feature, embedding = bnneck_head(features)
+        outputs = {schema.EMBEDDING: embedding, schema.FEATURE: feature}
+    else:
+        feature = embedding = trinet_head(
+            features, hidden_units=model.head_units, embedding_size=model.embedding_size
+        )
+        outputs = {schema.EMBEDDING: embedding}
+    for name in ("identity_weight", "centre_weight"):
+        if getattr(loss, name) > 0 and not model.num_identities:
+            raise UserError(
+                f"--{name}={getattr(loss, name)} trains a loss over the training identities, which "
+                "needs --num_identities of 1 or more, received 0; training takes it from the "
+                "records"
+            )
+    if loss.identity_weight > 0:
+        outputs[schema.LOGITS] = identity_head(
+            embedding, num_identities=model.num_identities, norm=model.head != BNNECK
+        )
+    if loss.centre_weight > 0:
+        outputs[schema.CENTRE_DISTANCES] = centre_distances(
+            feature, num_identities=model.num_identities
+        )
+    return outputs
+
+
 def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
     """Cut a network down to what is used at test time; it shares the network's weights.
 
@@ -75,6 +99,6 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
 
     Returns:
       A functional model from images to [B, D] float32 embeddings. Neither the attention branches
-      nor the logits are in it: it is the plain baseline's, op for op.
+      nor logits or centres are in it: it is the plain baseline's, op for op.
     """
     return tf.keras.Model(model.input, model.output[schema.EMBEDDING], name="embedding_model")

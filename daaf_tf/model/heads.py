@@ -1,6 +1,6 @@
-"""The heads on the backbone's last feature map: the TriNet embedding, and logits for an id loss.
+"""The heads on the backbone's last feature map: TriNet's or Bag of Tricks', and id logits.
 
-Both compute in float32 whatever the global precision policy is.
+All compute in float32 whatever the global precision policy is.
 """
 
 from __future__ import annotations
@@ -38,21 +38,38 @@ def trinet_head(features, *, hidden_units=1024, embedding_size=128):
     )(x)
 
 
-def identity_head(embedding, *, num_identities):
-    """Score the training identities: batch norm without offset, then FC without bias (BNNeck).
+def bnneck_head(features):
+    """Pool feature maps and normalise the result: the BNNeck.
+
+    The triplet and centre losses see the feature before the batch norm, the id loss and retrieval
+    the one after it.
+
+    Args:
+      features: [B, h, w, C] float.
+
+    Returns:
+      Two [B, C] float32: of a layer named `feature`, and of a layer named `embedding`.
+
+    Source: Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-Identification, 2019.
+    """
+    feature = layers.GlobalAveragePooling2D(dtype="float32", name=schema.FEATURE)(features)
+    return feature, _norm_without_offset(feature, name=schema.EMBEDDING)
+
+
+def identity_head(embedding, *, num_identities, norm=True):
+    """Score the training identities: batch norm without offset, then FC without bias.
 
     Args:
       embedding: [B, D] float32.
       num_identities: N, identities in the training set.
+      norm: whether to normalise first; the embedding of a BNNeck is normalised already.
 
     Returns:
       [B, N] float32 logits of a layer named `logits`.
 
-    Source: Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-Identification, 2019.
+    Source: as `bnneck_head`; the kernel starts as its authors' code has it.
     """
-    x = layers.BatchNormalization(center=False, **BATCH_NORM, dtype="float32", name="logits_bn")(
-        embedding
-    )
+    x = _norm_without_offset(embedding, name="logits_bn") if norm else embedding
     return layers.Dense(
         num_identities,
         use_bias=False,
@@ -60,3 +77,8 @@ def identity_head(embedding, *, num_identities):
         dtype="float32",
         name=schema.LOGITS,
     )(x)
+
+
+def _norm_without_offset(x, *, name):
+    """Normalise each channel over the batch, scaled but not shifted."""
+    return layers.BatchNormalization(center=False, **BATCH_NORM, dtype="float32", name=name)(x)

@@ -28,6 +28,9 @@ class LossConfig(Section):
     label_smoothing: float = setting(
         0.1, "Label smoothing of the id cross-entropy.", minimum=0, maximum=0.99
     )
+    centre_weight: float = setting(
+        0.0, "Weight of the centre loss; 0: no centres, and none in the checkpoint.", minimum=0
+    )
     mask_weight: float = setting(20.0, "Weight of the mask loss.", minimum=0)
     mask_loss: str = setting(
         "mse",

@@ -6,6 +6,10 @@ import dataclasses
 
 from daaf_tf.settings import Section, setting
 
+# Values of --head.
+TRINET = "trinet"
+BNNECK = "bnneck"
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Section):
@@ -20,8 +24,18 @@ class ModelConfig(Section):
         minimum=1,
     )
     last_stride: int = setting(2, "Stride of the backbone's last stage.", choices=(1, 2))
-    head_units: int = setting(1024, "Units of the TriNet head's hidden layer.", minimum=1)
-    embedding_size: int = setting(128, "Floats in an embedding.", minimum=1)
+    head: str = setting(
+        TRINET,
+        "Head: trinet, two fully connected layers; or bnneck, the pooled feature (for the triplet "
+        "loss) and its batch norm (for the id loss and retrieval).",
+        choices=(TRINET, BNNECK),
+    )
+    head_units: int = setting(1024, "trinet: units of the hidden layer.", minimum=1)
+    embedding_size: int = setting(
+        128,
+        "trinet: floats in an embedding. (bnneck: as many as the backbone has channels.)",
+        minimum=1,
+    )
     hab: bool = setting(True, "Train the holistic attention branch (HAB), which predicts the mask.")
     pab: bool = setting(
         True, "Train the partial attention branch (PAB), which predicts the keypoint maps."

@@ -17,6 +17,11 @@ class OptimizerConfig(Section):
     weight_decay: float = setting(
         0.0, "L2 decay coupled to the gradient, as the recipes use it.", minimum=0
     )
+    centre_learning_rate: float = setting(
+        0.5,
+        "Rate of the centre loss's centres: plain SGD on the unweighted loss, without schedule.",
+        minimum=0,
+    )
     warmup_steps: int = setting(0, "Steps of linear warm-up.", minimum=0)
     warmup_factor: float = setting(
         0.01, "Share of the learning rate at step 0 of the warm-up.", minimum=0, maximum=1

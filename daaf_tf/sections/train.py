@@ -6,6 +6,11 @@ import dataclasses
 
 from daaf_tf.settings import Section, setting
 
+# Values of --eval_crops.
+ONE = "one"
+FLIP = "flip"
+TEN = "ten"
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(Section):
@@ -43,4 +48,12 @@ class EvalConfig(Section):
     eval_batch_size: int = setting(64, "Images embedded at a time.", minimum=1)
     eval_metric: str = setting(
         "euclidean", "Distance of the ranking.", choices=("euclidean", "cosine")
+    )
+    eval_crops: str = setting(
+        ONE,
+        "Views of an image whose embeddings are averaged: one, the image itself; flip, that and "
+        "its mirror image; ten, centre and corners of the image at training's resized size (where "
+        "that is no larger than the input: at 9/8 of the input) and their mirror images. An "
+        "exported model always takes one.",
+        choices=(ONE, FLIP, TEN),
     )

@@ -121,11 +121,15 @@ def scalar_name(name: str) -> str:
     terms = {
         "loss": "total",
         f"{schema.EMBEDDING}_loss": "triplet",
+        f"{schema.FEATURE}_loss": "triplet",
         f"{schema.MASK}_loss": "mask",
         f"{schema.KEYPOINTS}_loss": "keypoints",
         f"{schema.LOGITS}_loss": "identity",
+        f"{schema.CENTRE_DISTANCES}_loss": "centre",
     }
-    return f"loss/{terms[name]}" if name in terms else name.removeprefix(f"{schema.EMBEDDING}_")
+    if name in terms:
+        return f"loss/{terms[name]}"
+    return name.removeprefix(f"{schema.EMBEDDING}_").removeprefix(f"{schema.FEATURE}_")
 
 
 class SaveCheckpoints(StepCallback):

@@ -16,6 +16,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.retrieval import RetrievalResult, evaluate
 from daaf_tf.training.checkpoints import Checkpoints
+from daaf_tf.training.views import compute_viewed_size, make_views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +62,11 @@ def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model
 def compute_features(
     model: tf.keras.Model, config: Config, split: str, *, progress: bool = True
 ) -> Features:
-    """Embed every image of a split.
+    """Embed every image of a split: the mean embedding of its views, not normalised.
 
     Args:
       model: the embedding model: images [B, H, W, 3] to [B, D].
-      config: the run; `data.data_dir` and the image size are used.
+      config: the run; `data.data_dir`, the image sizes and `eval` are used.
       split: one of `schema.SPLITS`.
       progress: show a progress bar.
 
@@ -79,10 +80,11 @@ def compute_features(
 
     parts = {name: [] for name in (schema.PERSON_ID, schema.CAMERA_ID, schema.FILENAME)}
     features = []
-    batches = make_eval_batches(config, split)
+    batches = make_eval_batches(config, split, compute_viewed_size(config))
     with tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False) as bar:
         for batch in batches:
-            features.append(embed(batch[schema.IMAGE]).numpy())
+            views = make_views(batch[schema.IMAGE], config)
+            features.append(np.mean([embed(view) for view in views], axis=0))
             for name, values in parts.items():
                 values.append(batch[name].numpy())
             bar.update(len(features[-1]))

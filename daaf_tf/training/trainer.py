@@ -18,6 +18,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.losses import (
     ActiveTriplets,
     BatchHardTriplet,
+    CentreLoss,
     EmbeddingNorm,
     IdentityLoss,
     KeypointsLoss,
@@ -122,18 +123,20 @@ def compile_model(config: Config) -> tf.keras.Model:
         "metric": loss.metric,
         "local_mining": loss.local_mining,
     }
+    compared = schema.FEATURE if schema.FEATURE in model.output else schema.EMBEDDING
     losses = {
-        schema.EMBEDDING: (BatchHardTriplet(**triplet), loss.triplet_weight),
+        compared: (BatchHardTriplet(**triplet), loss.triplet_weight),
+        schema.CENTRE_DISTANCES: (CentreLoss(), loss.centre_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
         schema.KEYPOINTS: (KeypointsLoss(loss.keypoints_foreground), loss.keypoints_weight),
         schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),
     }
     losses = {name: pair for name, pair in losses.items() if name in model.output}
     model.compile(
-        optimizer=build_optimizer(config.optimizer),
+        optimizer=build_optimizer(config.optimizer, centre_weight=loss.centre_weight),
         loss={name: function for name, (function, _) in losses.items()},
         loss_weights={name: weight for name, (_, weight) in losses.items()},
-        metrics={schema.EMBEDDING: [ActiveTriplets(**triplet), EmbeddingNorm()]},
+        metrics={compared: [ActiveTriplets(**triplet), EmbeddingNorm()]},
     )
     model.optimizer.build(model.trainable_variables)
     return model
@@ -147,7 +150,9 @@ def make_to_keras(outputs: Iterable[str]) -> Callable:
     """
     targets = {
         schema.EMBEDDING: schema.LABEL,
+        schema.FEATURE: schema.LABEL,
         schema.LOGITS: schema.LABEL,
+        schema.CENTRE_DISTANCES: schema.LABEL,
         schema.MASK: schema.MASK,
         schema.KEYPOINTS: schema.KEYPOINTS,
     }

@@ -281,6 +281,13 @@ def test_eval_batches_have_known_shapes(records):
     assert spec[schema.FILENAME] == tf.TensorSpec([None], tf.string)
 
 
+def test_eval_batches_of_another_size(records):
+    (batch,) = take(make_eval_batches(make_config(records), "query", (40, 50)), 1)
+    assert batch[schema.IMAGE].shape == (3, 40, 50, 3)
+    expected = preprocess_image(make_record(100, -1).encoded, 40, 50)
+    np.testing.assert_allclose(batch[schema.IMAGE][0], expected, atol=1e-5)
+
+
 def test_a_corrupt_record_becomes_the_readers_message(tmp_path):
     write_records(tmp_path)
     damage(tmp_path, "train")

@@ -21,6 +21,8 @@ SMALL = Config().replace(
 )
 BASELINE = SMALL.replace(hab=False, pab=False)
 WITH_IDENTITY = {"identity_weight": 1.0, "num_identities": 5}
+# The whole of Bag of Tricks.
+BAG_OF_TRICKS = {"head": "bnneck", "centre_weight": 5e-4, **WITH_IDENTITY}
 
 
 @pytest.fixture
@@ -30,16 +32,22 @@ def mixed_policy(request):
     tf.keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.fixture(scope="module")
-def network():
-    """Both branches and logits, never trained: its weights are those of seed 1."""
-    return build(SMALL.replace(**WITH_IDENTITY))
+@pytest.fixture(scope="module", params=["trinet", "bnneck"])
+def head(request):
+    """Return the settings of a head and its losses over the identities."""
+    return {"trinet": WITH_IDENTITY, "bnneck": BAG_OF_TRICKS}[request.param]
 
 
 @pytest.fixture(scope="module")
-def baseline():
+def network(head):
+    """Both branches and all outputs, never trained: its weights are those of seed 1."""
+    return build(SMALL.replace(**head))
+
+
+@pytest.fixture(scope="module")
+def baseline(head):
     """The plain network, of the same seed."""
-    return build(BASELINE)
+    return build(BASELINE.replace(**head))
 
 
 def build(config, seed=1):
@@ -79,6 +87,39 @@ def test_outputs(hab, pab, last_stride):
     assert all(output.dtype == tf.float32 for output in outputs.values())
 
 
+def test_outputs_with_a_bnneck():
+    config = BASELINE.replace(**BAG_OF_TRICKS)
+    outputs = build(config)(random_images(config), training=True)
+    assert {name: tuple(output.shape) for name, output in outputs.items()} == {
+        "embedding": (4, 64),  # the backbone's channels
+        "feature": (4, 64),
+        "logits": (4, 5),
+        "centre_distances": (4, 5),
+    }
+
+
+def test_the_embedding_of_a_bnneck_is_the_normalised_feature_and_gives_the_logits():
+    model = build(BASELINE.replace(**BAG_OF_TRICKS))
+    outputs = {name: value.numpy() for name, value in model(random_images(SMALL)).items()}
+    norm = model.get_layer("embedding")
+    norm.gamma.assign(np.linspace(0.5, 2, 64))
+    outputs = {name: value.numpy() for name, value in model(random_images(SMALL)).items()}
+    # The moving statistics are at their start, 0 and 1.
+    expected = outputs["feature"] / np.sqrt(1 + 1e-5) * np.linspace(0.5, 2, 64)
+    np.testing.assert_allclose(outputs["embedding"], expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        outputs["logits"], expected @ model.get_layer("logits").kernel.numpy(), atol=1e-6
+    )
+    differences = outputs["feature"][:, None] - model.get_layer("centre_distances").centres.numpy()
+    np.testing.assert_allclose(outputs["centre_distances"], (differences**2).sum(axis=2), rtol=1e-5)
+
+
+def test_the_centres_of_a_trinet_are_those_of_its_embeddings():
+    model = build(BASELINE.replace(centre_weight=1, **WITH_IDENTITY))
+    assert model.get_layer("centre_distances").centres.shape == (5, 8)
+    assert "feature" not in model.output
+
+
 @pytest.mark.parametrize(("size", "last_stride"), [((65, 33), 2), ((90, 47), 1), ((33, 95), 1)])
 def test_maps_have_the_configs_target_size_whatever_the_image(size, last_stride):
     config = SMALL.replace(image_height=size[0], image_width=size[1], last_stride=last_stride)
@@ -104,45 +145,60 @@ def test_settings_arrive():
     assert tuple(model.output["logits"].shape) == (None, 5)
 
 
-def test_identity_loss_needs_a_number_of_identities():
-    with pytest.raises(UserError, match="--identity_weight=0.5 .* --num_identities"):
-        build_daaf(SMALL.replace(identity_weight=0.5))
+@pytest.mark.parametrize("name", ["identity_weight", "centre_weight"])
+def test_losses_over_identities_need_their_number(name):
+    with pytest.raises(UserError, match=f"--{name}=0.5 .* --num_identities"):
+        build_daaf(SMALL.replace(**{name: 0.5}))
 
 
 @pytest.mark.parametrize("mixed_policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("mixed_policy")
-def test_outputs_are_float32_under_mixed_precision():
-    config = SMALL.replace(**WITH_IDENTITY)
+def test_outputs_are_float32_under_mixed_precision(head):
+    config = SMALL.replace(**head)
     model = build(config)
     assert model.get_layer("layer4_0_conv1").compute_dtype != "float32"
     outputs = model(random_images(config), training=True)
-    assert {name: output.dtype for name, output in outputs.items()} == dict.fromkeys(
-        ("embedding", "logits", "mask", "keypoints"), tf.float32
-    )
+    assert set(outputs) >= {"embedding", "logits", "mask", "keypoints"}
+    assert {output.dtype for output in outputs.values()} == {tf.float32}
     assert all(np.isfinite(output).all() for output in outputs.values())
     assert embedding_model(model)(random_images(config)).dtype == tf.float32
 
 
 def test_cut_model_has_the_baselines_layers(network, baseline):
-    cut = embedding_model(network)
+    cut, plain = embedding_model(network), embedding_model(baseline)
     described = [
-        [(type(layer), layer.get_config()) for layer in model.layers]
-        for model in (cut, embedding_model(baseline))
+        [(type(layer), layer.get_config()) for layer in model.layers] for model in (cut, plain)
     ]
     assert described[0] == described[1]
-    assert len(network.layers) > len(cut.layers) == len(baseline.layers)
-    assert network.count_params() > cut.count_params() == baseline.count_params()
+    assert len(network.layers) > len(baseline.layers) > len(plain.layers)
+    assert network.count_params() > baseline.count_params() > plain.count_params()
+    assert cut.count_params() == plain.count_params()
 
 
 def test_cut_model_has_the_baselines_graph_op_for_op(network, baseline):
     cut = graph_ops(embedding_model(network))
     assert cut == graph_ops(embedding_model(baseline))
-    # What is compared is no less than the baseline network as it is trained.
-    assert [kind for _, kind in cut] == [kind for _, kind in graph_ops(baseline)]
 
 
-def test_cut_model_gives_the_whole_models_embedding_from_the_same_weights():
-    model = build(SMALL)
+def test_cut_model_is_no_less_than_a_network_of_nothing_but_an_embedding():
+    plain = build(BASELINE)
+    assert list(plain.output) == ["embedding"]
+    cut = embedding_model(build(SMALL.replace(**WITH_IDENTITY)))
+    assert [kind for _, kind in graph_ops(cut)] == [kind for _, kind in graph_ops(plain)]
+    assert cut.count_params() == plain.count_params()
+
+
+def test_cut_model_holds_no_logits_and_no_centres(network):
+    left = {layer.name for layer in network.layers}
+    left -= {layer.name for layer in embedding_model(network).layers}
+    assert {"logits", "mask", "keypoints"} <= left
+    assert {name.partition("_")[0] for name in left} <= {
+        "hab", "pab", "mask", "keypoints", "logits", "centre"
+    }  # fmt: skip
+
+
+def test_cut_model_gives_the_whole_models_embedding_from_the_same_weights(head):
+    model = build(SMALL.replace(**head))
     cut = embedding_model(model)
     assert {id(weight) for weight in cut.weights} < {id(weight) for weight in model.weights}
     images = random_images(SMALL)

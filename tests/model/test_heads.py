@@ -1,4 +1,4 @@
-"""The TriNet head and the identity logits against numpy."""
+"""The heads and the identity logits against numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from daaf_tf.model.heads import identity_head, trinet_head
+from daaf_tf.model.heads import bnneck_head, identity_head, trinet_head
 
 
 @pytest.fixture
@@ -23,10 +23,16 @@ def build_head(channels=12, hidden_units=10, embedding_size=4):
     return tf.keras.Model(features, embedding)
 
 
-def build_logits(embedding_size=6, num_identities=5):
+def build_logits(embedding_size=6, num_identities=5, norm=True):
     tf.keras.utils.set_random_seed(0)
     embedding = tf.keras.Input((embedding_size,))
-    return tf.keras.Model(embedding, identity_head(embedding, num_identities=num_identities))
+    logits = identity_head(embedding, num_identities=num_identities, norm=norm)
+    return tf.keras.Model(embedding, logits)
+
+
+def build_bnneck(channels=12):
+    features = tf.keras.Input((3, 2, channels))
+    return tf.keras.Model(features, bnneck_head(features))
 
 
 def randomize_moving_statistics(layer):
@@ -69,6 +75,26 @@ def test_logits_equal_numpy():
     np.testing.assert_allclose(model(embeddings).numpy(), expected, atol=1e-6)
 
 
+def test_bnneck_equals_numpy():
+    model = build_bnneck()
+    norm = model.get_layer("embedding")
+    randomize_moving_statistics(norm)
+    features = np.random.default_rng(0).normal(size=(5, 3, 2, 12)).astype(np.float32)
+    gamma, mean, variance = norm.get_weights()  # no offset is learned
+    feature, embedding = model(features)
+    np.testing.assert_allclose(feature, features.mean(axis=(1, 2)), atol=1e-6)
+    expected = (features.mean(axis=(1, 2)) - mean) / np.sqrt(variance + 1e-5) * gamma
+    np.testing.assert_allclose(embedding, expected, atol=1e-5)
+    assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)
+
+
+def test_logits_without_a_norm_are_one_product():
+    model = build_logits(norm=False)
+    embeddings = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    (kernel,) = model.get_weights()
+    np.testing.assert_allclose(model(embeddings), embeddings @ kernel, atol=1e-6)
+
+
 def test_logits_start_near_zero():
     embeddings = 10 * np.random.default_rng(0).normal(size=(32, 6)).astype(np.float32)
     logits = build_logits()(embeddings, training=True).numpy()
@@ -77,8 +103,8 @@ def test_logits_start_near_zero():
 
 @pytest.mark.usefixtures("bfloat16_policy")
 def test_heads_compute_in_float32_under_mixed_precision():
-    for model in (build_head(), build_logits()):
-        assert model.output.dtype == tf.float32
+    for model in (build_head(), build_logits(), build_bnneck()):
+        assert {output.dtype for output in tf.nest.flatten(model.output)} == {tf.float32}
         assert all(
             layer.compute_dtype == "float32"
             for layer in model.layers

@@ -1,12 +1,11 @@
 """The main job as a user runs it: folders, records, training, evaluation, SavedModel.
 
-One tiny synthetic set and one tiny run, made once; each test looks at one part, or asks one
-program for something that must be refused.
+One tiny synthetic set (of conftest.py) and one tiny run, made once; each test looks at one part, or
+asks one program for something that must be refused.
 """
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ import time
 
 import numpy as np
 import pytest
+from run_program import ROOT, run
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 STEPS = 4
 SETTINGS = (
     "--backbone=resnet18",
@@ -39,16 +38,6 @@ SETTINGS = (
 )
 
 
-def run(*arguments, code=0):
-    """Run a program and return what it printed."""
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    printed = done.stdout + done.stderr
-    assert done.returncode == code, f"exit code {done.returncode}, expected {code}:\n{printed}"
-    assert code == 0 or "Traceback" not in printed, printed
-    return printed
-
-
 def train(records, model_dir, *flags, code=0):
     return run(
         "-m",
@@ -59,40 +48,6 @@ def train(records, model_dir, *flags, code=0):
         *flags,
         code=code,
     )
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    from daaf_tf.data.synthetic import Preset, write_synthetic_market
-
-    root = tmp_path_factory.mktemp("folders")
-    preset = Preset(
-        name="tiny",
-        train_ids=8,
-        train_images=40,
-        few_ids=1,
-        few_least=1,
-        most_images=8,
-        test_ids=4,
-        query_images=8,
-        good_images=24,
-        distractor_images=4,
-        junk_images=4,
-    )
-    write_synthetic_market(root, preset, seed=1, workers=1, progress=False)
-    return root
-
-
-@pytest.fixture(scope="module")
-def records(folders, tmp_path_factory):
-    output = tmp_path_factory.mktemp("made") / "records"
-    run(
-        "tools/make_tfrecords.py",
-        "--dataset=market1501",
-        f"--data_root={folders}",
-        f"--output_dir={output}",
-    )
-    return output
 
 
 @pytest.fixture(scope="module")

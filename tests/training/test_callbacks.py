@@ -91,8 +91,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_name_and_step(tmp_path):
     [
         ("loss", "loss/total"),
         ("embedding_loss", "loss/triplet"),
+        ("feature_loss", "loss/triplet"),
         ("logits_loss", "loss/identity"),
+        ("centre_distances_loss", "loss/centre"),
         ("embedding_active_triplets", "active_triplets"),
+        ("feature_active_triplets", "active_triplets"),
     ],
 )
 def test_scalar_names(key, name):

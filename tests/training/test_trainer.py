@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from daaf_tf import schema
 from daaf_tf.config import Config
+from daaf_tf.losses import batch_hard
+from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.trainer import compile_model, make_to_keras
 
 
-def make_config(hab, pab, identity_weight):
+def make_config(hab, pab, identity_weight, **values):
     return Config().replace(
         backbone="resnet18",
         backbone_width=4,
@@ -24,6 +26,7 @@ def make_config(hab, pab, identity_weight):
         pab=pab,
         identity_weight=identity_weight,
         num_identities=3,
+        **values,
     )
 
 
@@ -62,12 +65,14 @@ def test_branches_and_losses_train_in_any_combination(hab, pab, identity_weight)
     assert ("logits_loss" in history) == (identity_weight > 0)
 
 
-def test_the_loss_is_the_weighted_sum_of_its_terms():
-    config = make_config(hab=True, pab=True, identity_weight=2.0)
+@pytest.mark.parametrize(("head", "compared"), [("trinet", "embedding"), ("bnneck", "feature")])
+def test_the_loss_is_the_weighted_sum_of_its_terms(head, compared):
+    config = make_config(hab=True, pab=True, identity_weight=2.0, head=head, centre_weight=0.01)
     _, history = fit(config, make_batch(config))
     loss = config.loss
     expected = (
-        loss.triplet_weight * history["embedding_loss"][0]
+        loss.triplet_weight * history[f"{compared}_loss"][0]
+        + loss.centre_weight * history["centre_distances_loss"][0]
         + loss.mask_weight * history["mask_loss"][0]
         + loss.keypoints_weight * history["keypoints_loss"][0]
         + loss.identity_weight * history["logits_loss"][0]
@@ -94,3 +99,73 @@ def test_absent_annotations_teach_the_branches_nothing():
     ]
     assert changed
     assert not [name for name in changed if name.startswith(("hab", "pab", "mask", "keypoints"))]
+
+
+def compute_features(config, batch):
+    """Return the features that the first step's triplet and centre losses see."""
+    tf.keras.utils.set_random_seed(0)
+    return compile_model(config)(batch[schema.IMAGE], training=True)[schema.FEATURE].numpy()
+
+
+def test_with_a_bnneck_triplets_are_mined_before_the_batch_norm():
+    config = make_config(False, False, 1.0, head="bnneck", margin="0.3")
+    batch = make_batch(config)
+    features = compute_features(config, batch)
+    tf.keras.utils.set_random_seed(0)
+    _, history = fit(config, batch)
+    expected = batch_hard(features, tf.constant(batch[schema.LABEL]), margin=0.3)
+    assert np.mean(expected) > 0
+    np.testing.assert_allclose(history["feature_loss"], np.mean(expected), rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_centres_move_as_bag_of_tricks_moves_them(optimizer):
+    """Follow their loop over the batch: SGD at 0.5 on the mean squared distance, unweighted."""
+    config = make_config(
+        False, False, 1.0, head="bnneck", centre_weight=5e-4, weight_decay=0.1, optimizer=optimizer
+    )
+    batch = make_batch(config)
+    features = compute_features(config, batch)
+    tf.keras.utils.set_random_seed(0)
+    before = compile_model(config).get_layer("centre_distances").centres.numpy()
+    tf.keras.utils.set_random_seed(0)
+    model, history = fit(config, batch)
+    expected, loss = before.astype(np.float64), 0.0
+    for feature, label in zip(features, batch[schema.LABEL]):
+        loss += np.sum((feature - before[label]) ** 2) / len(features)
+        expected[label] -= 0.5 * 2 * (before[label] - feature) / len(features)
+    np.testing.assert_allclose(history["centre_distances_loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(
+        model.get_layer("centre_distances").centres, expected, rtol=1e-4, atol=1e-5
+    )
+    assert np.abs(expected[[0, 2]] - before[[0, 2]]).min() > 1e-3
+
+
+def test_the_centre_loss_pulls_features_by_its_weight():
+    config = make_config(False, False, 1.0, head="bnneck", triplet_weight=0, centre_weight=1e-3)
+    model = compile_model(config)
+    batch = make_batch(config)
+    rows = tf.range(config.batch_size)
+    own = tf.stack([rows, tf.constant(batch[schema.LABEL], tf.int32)], axis=1)
+    with tf.GradientTape() as tape:
+        outputs = model(batch[schema.IMAGE], training=True)
+        loss = tf.reduce_mean(tf.gather_nd(outputs[schema.CENTRE_DISTANCES], own))
+    gradient = tape.gradient(loss, outputs[schema.FEATURE])
+    centres = model.get_layer("centre_distances").centres.numpy()[batch[schema.LABEL]]
+    expected = 2 * (outputs[schema.FEATURE].numpy() - centres) / config.batch_size
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_checkpoint_holds_the_centres(tmp_path):
+    config = make_config(False, False, 1.0, head="bnneck", centre_weight=5e-4)
+    model, _ = fit(config, make_batch(config))
+    Checkpoints(str(tmp_path), model=model, optimizer=model.optimizer).save(1)
+    tf.keras.utils.set_random_seed(5)
+    other = compile_model(config)
+    centres = "centre_distances/centres:0"
+    before = {weight.name: weight.numpy() for weight in other.weights}
+    assert Checkpoints(str(tmp_path), model=other, optimizer=other.optimizer).restore() == (1, [])
+    after = {weight.name: weight.numpy() for weight in other.weights}
+    assert not np.array_equal(after[centres], before[centres])
+    for weight in model.weights:
+        np.testing.assert_array_equal(after[weight.name], weight)
