@@ -97,7 +97,7 @@ CHANGEABLE_ON_RESUME = frozenset(
         "pictures_every",
         "eval_batch_size",
         "eval_metric",
-        "eval_crops",
+        "tta",
     )
 )
 

@@ -19,7 +19,7 @@ def main() -> None:
     model, step = load_embedding_model(config, FLAGS.model_dir)
     result = evaluate_model(model, config)
     figures = summarize(result)
-    how = f"{config.eval.eval_metric}, crops: {config.eval.eval_crops}"
+    how = f"{config.eval.eval_metric}, test-time augmentation: {config.eval.tta}"
     print(f"{FLAGS.model_dir}, step {step}, on {config.data.data_dir} ({how})")
     print(f"{result.num_queries} queries, {result.queries_without_match} of them without a match")
     print(

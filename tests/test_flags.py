@@ -173,7 +173,7 @@ def test_a_program_may_take_some_sections_only():
         ]
     )
     _, printed, _ = run(f"NAMES = {set(settings())}\n{program}")
-    assert json.loads(printed) == ["eval_batch_size", "eval_crops", "eval_metric"]
+    assert json.loads(printed) == ["eval_batch_size", "eval_metric", "tta"]
 
 
 def test_an_unknown_section_is_our_own_bug():

@@ -6,10 +6,10 @@ import dataclasses
 
 from daaf_tf.settings import Section, setting
 
-# Values of --eval_crops.
-ONE = "one"
+# Values of --tta.
+NO_TTA = "none"
 FLIP = "flip"
-TEN = "ten"
+CROPS = "crops"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +49,11 @@ class EvalConfig(Section):
     eval_metric: str = setting(
         "euclidean", "Distance of the ranking.", choices=("euclidean", "cosine")
     )
-    eval_crops: str = setting(
-        ONE,
-        "Views of an image whose embeddings are averaged: one, the image itself; flip, that and "
-        "its mirror image; ten, centre and corners of the image at training's resized size (where "
-        "that is no larger than the input: at 9/8 of the input) and their mirror images. An "
-        "exported model always takes one.",
-        choices=(ONE, FLIP, TEN),
+    tta: str = setting(
+        NO_TTA,
+        "Test-time augmentation, views of an image whose embeddings are averaged: none; flip, the "
+        "image and its mirror image; crops, centre and corners of the image at training's resized "
+        "size (where that is no larger than the input: at 9/8 of the input), and their mirror "
+        "images. An exported model takes none.",
+        choices=(NO_TTA, FLIP, CROPS),
     )

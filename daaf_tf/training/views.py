@@ -9,7 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from daaf_tf.config import Config
-from daaf_tf.sections.train import ONE, TEN
+from daaf_tf.sections.train import CROPS, NO_TTA
 
 # How much larger than the network's input TriNet's images are before they are cropped: 288x144.
 _ENLARGEMENT = 9 / 8
@@ -25,7 +25,7 @@ def compute_viewed_size(config: Config) -> tuple[int, int]:
     """
     data = config.data
     inputs = (data.image_height, data.image_width)
-    if config.eval.eval_crops != TEN:
+    if config.eval.tta != CROPS:
         return inputs
     return tuple(
         resized if resized > size else round(size * _ENLARGEMENT)
@@ -38,7 +38,7 @@ def make_views(images: tf.Tensor, config: Config) -> list[tf.Tensor]:
 
     Args:
       images: [B, H, W, C], H and W being what `compute_viewed_size` returns.
-      config: the run; eval_crops and the size of the network's input are used.
+      config: the run; tta and the size of the network's input are used.
 
     Returns:
       One, two or ten [B, image_height, image_width, C]: centre, upper left, upper right, lower
@@ -48,9 +48,9 @@ def make_views(images: tf.Tensor, config: Config) -> list[tf.Tensor]:
     bottom, right = images.shape[1] - height, images.shape[2] - width
     # Where nothing is cropped, the centre is the image.
     corners = [(bottom // 2, right // 2)]
-    if config.eval.eval_crops == TEN:
+    if config.eval.tta == CROPS:
         corners += [(0, 0), (0, right), (bottom, 0), (bottom, right)]
     views = [images[:, top : top + height, left : left + width] for top, left in corners]
-    if config.eval.eval_crops == ONE:
+    if config.eval.tta == NO_TTA:
         return views
     return views + [tf.reverse(view, [2]) for view in views]

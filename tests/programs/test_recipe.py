@@ -71,7 +71,7 @@ def test_it_is_evaluated_by_ten_crops(records, model_dir, tmp_path):
         "daaf_tf.evaluate",
         f"--model_dir={model_dir}",
         f"--data_dir={records}",
-        "--eval_crops=ten",
+        "--tta=crops",
         f"--json_out={figures}",
     )
     assert "(cosine, crops: ten)" in printed

@@ -54,27 +54,27 @@ def model():
     return tf.keras.Model(image, tf.keras.layers.ReLU()(embedding))
 
 
-def crop_and_flip(image, crops):
+def crop_and_flip(image, tta):
     """Return the 64x32 views of one image."""
-    starts = [(4, 2), (0, 0), (0, 4), (8, 0), (8, 4)] if crops == "ten" else [(0, 0)]
+    starts = [(4, 2), (0, 0), (0, 4), (8, 0), (8, 4)] if tta == "crops" else [(0, 0)]
     views = [image[top : top + 64, left : left + 32] for top, left in starts]
-    return views if crops == "one" else views + [view[:, ::-1] for view in views]
+    return views if tta == "none" else views + [view[:, ::-1] for view in views]
 
 
 @pytest.mark.parametrize(
-    ("crops", "size"), [("one", (64, 32)), ("flip", (64, 32)), ("ten", (72, 36))]
+    ("tta", "size"), [("none", (64, 32)), ("flip", (64, 32)), ("crops", (72, 36))]
 )
-def test_features_are_the_mean_over_the_views(records, encoded, model, crops, size):
+def test_features_are_the_mean_over_the_views(records, encoded, model, tta, size):
     config = Config().replace(
         data_dir=str(records),
         image_height=64,
         image_width=32,
         eval_batch_size=2,
-        eval_crops=crops,
+        tta=tta,
     )
     found = compute_features(model, config, "query", progress=False)
     expected = [
-        np.mean([model(view[None])[0] for view in crop_and_flip(image.numpy(), crops)], axis=0)
+        np.mean([model(view[None])[0] for view in crop_and_flip(image.numpy(), tta)], axis=0)
         for image in (preprocess_image(each, *size) for each in encoded)
     ]
     np.testing.assert_allclose(found.features, expected, atol=1e-5)
@@ -85,8 +85,8 @@ def test_features_are_the_mean_over_the_views(records, encoded, model, crops, si
 def test_the_kinds_of_views_give_other_features(records, model):
     config = Config().replace(data_dir=str(records), image_height=64, image_width=32)
     features = [
-        compute_features(model, config.replace(eval_crops=crops), "query", progress=False).features
-        for crops in ("one", "flip", "ten")
+        compute_features(model, config.replace(tta=tta), "query", progress=False).features
+        for tta in ("none", "flip", "crops")
     ]
     for left, right in ((0, 1), (0, 2), (1, 2)):
         assert np.abs(features[left] - features[right]).max() > 1e-2
@@ -94,9 +94,7 @@ def test_the_kinds_of_views_give_other_features(records, model):
 
 def test_flipping_averages_the_side_away(records, model):
     """A mirrored image has the same embedding."""
-    config = Config().replace(
-        data_dir=str(records), image_height=64, image_width=32, eval_crops="flip"
-    )
+    config = Config().replace(data_dir=str(records), image_height=64, image_width=32, tta="flip")
     found = compute_features(model, config, "query", progress=False).features
 
     mirrored = tf.keras.Sequential([tf.keras.layers.Lambda(lambda x: tf.reverse(x, [2])), model])

@@ -28,19 +28,19 @@ def test_ten_views_equal_numpy(size):
         images[:, size[0] - 32 :, :48],
         images[:, size[0] - 32 :, size[1] - 48 :],
     ]
-    views = make_views(tf.constant(images), SMALL.replace(eval_crops="ten"))
+    views = make_views(tf.constant(images), SMALL.replace(tta="crops"))
     np.testing.assert_array_equal(views, crops + [crop[:, :, ::-1] for crop in crops])
 
 
 def test_flip_is_the_image_and_its_mirror_image():
     images = numbered(32, 48)
-    views = make_views(tf.constant(images), SMALL.replace(eval_crops="flip"))
+    views = make_views(tf.constant(images), SMALL.replace(tta="flip"))
     np.testing.assert_array_equal(views, [images, images[:, :, ::-1]])
 
 
 def test_one_is_the_image():
     images = numbered(32, 48)
-    (view,) = make_views(tf.constant(images), SMALL.replace(eval_crops="one"))
+    (view,) = make_views(tf.constant(images), SMALL.replace(tta="none"))
     np.testing.assert_array_equal(view, images)
 
 
@@ -53,9 +53,9 @@ def test_one_is_the_image():
         ({"resize_height": 256, "resize_width": 128}, (288, 144)),
         ({"resize_height": 250, "resize_width": 127, "padding": 10}, (288, 144)),
         ({"image_height": 65, "image_width": 33}, (73, 37)),
-        ({"resize_height": 300, "eval_crops": "flip"}, (256, 128)),
-        ({"resize_height": 300, "eval_crops": "one"}, (256, 128)),
+        ({"resize_height": 300, "tta": "flip"}, (256, 128)),
+        ({"resize_height": 300, "tta": "none"}, (256, 128)),
     ],
 )
 def test_size_that_views_are_taken_from(values, size):
-    assert compute_viewed_size(Config().replace(**{"eval_crops": "ten", **values})) == size
+    assert compute_viewed_size(Config().replace(**{"tta": "crops", **values})) == size
