@@ -8,7 +8,7 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
-from daaf_tf.model.heads import identity_head, trinet_head
+from daaf_tf.model.heads import POOL, identity_head, trinet_head
 from daaf_tf.model.resnet import resnet_features
 
 
@@ -78,3 +78,15 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
       nor the logits are in it: it is the plain baseline's, op for op.
     """
     return tf.keras.Model(model.input, model.output[schema.EMBEDDING], name="embedding_model")
+
+
+def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
+    """Cut a network down to its backbone; it shares the network's weights.
+
+    Args:
+      model: a model that `build_daaf` made.
+
+    Returns:
+      A functional model from images to the last feature map, [B, h, w, C].
+    """
+    return tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")

@@ -19,6 +19,14 @@ class ModelConfig(Section):
         "Width of the backbone's first stage; 64 is the standard.",
         minimum=1,
     )
+    pretrained: str = setting(
+        "",
+        "File of weights that the backbone starts from, see docs/weights.md (a keras-cv preset "
+        "folder or the folder of another run, too); empty: random weights.",
+    )
+    pretrained_digest: str = setting(
+        "", "Digest of that file; empty: whatever the file holds (set by training)."
+    )
     last_stride: int = setting(2, "Stride of the backbone's last stage.", choices=(1, 2))
     head_units: int = setting(1024, "Units of the TriNet head's hidden layer.", minimum=1)
     embedding_size: int = setting(128, "Floats in an embedding.", minimum=1)
