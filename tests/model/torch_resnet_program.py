@@ -1,8 +1,8 @@
 """A torch ResNet-50 with torchvision's names and layout, its weights saved and its features.
 
-Run by a Python that has torch: `python torch_resnet_program.py FOLDER WIDTH`. Reads FOLDER/images.npy
-([B, 3, H, W] float32); writes zip.pth and legacy.pth (the same random weights, classifier included)
-and features_1.npy and features_2.npy, [B, C, h, w], for last stride 1 and 2.
+Run by a Python that has torch: `python torch_resnet_program.py FOLDER WIDTH`. Reads from the folder
+images.npy ([B, 3, H, W] float32); writes zip.pth and legacy.pth (the same random weights,
+classifier included) and features_1.npy and features_2.npy, [B, C, h, w], for last stride 1 and 2.
 """
 
 import pathlib
