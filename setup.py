@@ -34,6 +34,8 @@ STACK = [
     f"pillow==12.3.0; {PYTHON_310_UP}",
     "absl-py",
     "google-crc32c",
+    "h5py",
+    "safetensors==0.7.0",  # the newest for Python 3.9
     "tqdm",
 ]
 

@@ -84,10 +84,12 @@ class Config:
 
 
 # Settings that may change when a run is resumed: where, how often and how long; the rest says what
-# each step does.
+# each step does. Records and pre-trained weights may have moved: their digests tell that they are
+# the same.
 CHANGEABLE_ON_RESUME = frozenset(
     (
         "data_dir",
+        "pretrained",
         "total_steps",
         "num_cpu_replicas",
         "log_every",

@@ -18,10 +18,11 @@ def main() -> None:
     config = flags.config_from_flags()
 
     from daaf_tf.training.checkpoints import prepare_model_dir
+    from daaf_tf.training.pretrained import resolve_pretrained
     from daaf_tf.training.strategy import make_strategy
     from daaf_tf.training.trainer import resolve_config, train
 
-    config = resolve_config(config)
+    config = resolve_pretrained(resolve_config(config), FLAGS.model_dir)
     strategy = make_strategy(config)
     prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
     if not train(config, FLAGS.model_dir, strategy):

@@ -9,7 +9,7 @@ from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
 from daaf_tf.model.centres import centre_distances
-from daaf_tf.model.heads import bnneck_head, identity_head, trinet_head
+from daaf_tf.model.heads import POOL, bnneck_head, identity_head, trinet_head
 from daaf_tf.model.resnet import resnet_features
 from daaf_tf.sections.model import BNNECK
 
@@ -102,3 +102,15 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
       nor logits or centres are in it: it is the plain baseline's, op for op.
     """
     return tf.keras.Model(model.input, model.output[schema.EMBEDDING], name="embedding_model")
+
+
+def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
+    """Cut a network down to its backbone; it shares the network's weights.
+
+    Args:
+      model: a model that `build_daaf` made.
+
+    Returns:
+      A functional model from images to the last feature map, [B, h, w, C].
+    """
+    return tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")

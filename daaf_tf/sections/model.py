@@ -23,6 +23,14 @@ class ModelConfig(Section):
         "Width of the backbone's first stage; 64 is the standard.",
         minimum=1,
     )
+    pretrained: str = setting(
+        "",
+        "File of weights that the backbone starts from, see docs/weights.md (a keras-cv preset "
+        "folder or the folder of another run, too); empty: random weights.",
+    )
+    pretrained_digest: str = setting(
+        "", "Digest of that file; empty: whatever the file holds (set by training)."
+    )
     last_stride: int = setting(2, "Stride of the backbone's last stage.", choices=(1, 2))
     head: str = setting(
         TRINET,

@@ -9,6 +9,7 @@ M/metrics.jsonl        one line per evaluation
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import tensorflow as tf
@@ -73,8 +74,13 @@ def prepare_model_dir(model_dir: str, config: Config, flagfile: str) -> None:
         raise UserError(f"--model_dir={model_dir} cannot be written: {error}") from error
 
 
+def has_checkpoint(model_dir: str | os.PathLike) -> bool:
+    """Tell whether a run has begun: whether there is anything to go on from."""
+    return tf.train.latest_checkpoint(str(pathlib.Path(model_dir, CHECKPOINTS))) is not None
+
+
 def _check_same_run(folder: pathlib.Path, config: Config) -> None:
-    if tf.train.latest_checkpoint(str(folder / CHECKPOINTS)) is None:
+    if not has_checkpoint(folder):
         return
     changed = differences(read_config(str(folder)), config)
     if changed:

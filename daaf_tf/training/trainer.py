@@ -24,12 +24,15 @@ from daaf_tf.losses import (
     KeypointsLoss,
     MaskLoss,
 )
-from daaf_tf.model import build_daaf, embedding_model
+from daaf_tf.model import backbone_model, build_daaf, embedding_model
+from daaf_tf.model.weight_files import WeightFile
+from daaf_tf.model.weights import load_weights
 from daaf_tf.training import callbacks
-from daaf_tf.training.checkpoints import Checkpoints
+from daaf_tf.training.checkpoints import Checkpoints, has_checkpoint
 from daaf_tf.training.evaluation import evaluate_model, summarize
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
+from daaf_tf.training.pretrained import read_pretrained
 from daaf_tf.training.schedules import compute_learning_rate
 
 
@@ -75,11 +78,12 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
       True when all steps are done, False when a signal has stopped the run (which is saved).
 
     Raises:
-      UserError: records or checkpoints that cannot be read, a loss that is not finite, a disk that
-        is full.
+      UserError: records, checkpoints or pre-trained weights that cannot be read or do not fit, a
+        loss that is not finite, a disk that is full.
     """
+    weights = None if has_checkpoint(model_dir) else read_pretrained(config)
     with strategy.scope():
-        model = compile_model(config)
+        model = compile_model(config, weights)
     checkpoints = Checkpoints(
         model_dir, config.train.keep_checkpoints, model=model, optimizer=model.optimizer
     )
@@ -114,10 +118,21 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
     return stop.received is None or stop.step >= config.train.total_steps
 
 
-def compile_model(config: Config) -> tf.keras.Model:
-    """Build the model with its losses, metrics and optimizer, all variables made."""
+def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras.Model:
+    """Build the model with its losses, metrics and optimizer, all variables made.
+
+    Args:
+      config: the run.
+      weights: what the backbone starts from; None: random weights.
+
+    Raises:
+      UserError: weights that do not fit the backbone.
+    """
     loss = config.loss
     model = build_daaf(config)
+    if weights is not None:
+        # Before the optimizer is built: what it keeps of the weights starts from these.
+        print(f"pre-trained weights: {load_weights(backbone_model(model), weights)}")
     triplet = {
         "margin": loss.parsed_margin(),
         "metric": loss.metric,
