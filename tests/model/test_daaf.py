@@ -193,7 +193,7 @@ def test_cut_model_holds_no_logits_and_no_centres(network):
     left -= {layer.name for layer in embedding_model(network).layers}
     assert {"logits", "mask", "keypoints"} <= left
     assert {name.partition("_")[0] for name in left} <= {
-        "hab", "pab", "mask", "keypoints", "logits", "centre"
+        "hab", "pab", "mask", "keypoints", "logits", "centre", "feature"
     }  # fmt: skip
 
 
