@@ -84,7 +84,7 @@ def compute_features(
     with tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False) as bar:
         for batch in batches:
             views = make_views(batch[schema.IMAGE], config)
-            features.append(np.mean([embed(view) for view in views], axis=0))
+            features.append(np.mean([embed(view).numpy() for view in views], axis=0))
             for name, values in parts.items():
                 values.append(batch[name].numpy())
             bar.update(len(features[-1]))

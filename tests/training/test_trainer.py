@@ -65,13 +65,12 @@ def test_branches_and_losses_train_in_any_combination(hab, pab, identity_weight)
     assert ("logits_loss" in history) == (identity_weight > 0)
 
 
-@pytest.mark.parametrize(("head", "compared"), [("trinet", "embedding"), ("bnneck", "feature")])
-def test_the_loss_is_the_weighted_sum_of_its_terms(head, compared):
-    config = make_config(hab=True, pab=True, identity_weight=2.0, head=head, centre_weight=0.01)
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    config = make_config(hab=True, pab=True, identity_weight=2.0, centre_weight=0.01)
     _, history = fit(config, make_batch(config))
     loss = config.loss
     expected = (
-        loss.triplet_weight * history[f"{compared}_loss"][0]
+        loss.triplet_weight * history["embedding_loss"][0]
         + loss.centre_weight * history["centre_distances_loss"][0]
         + loss.mask_weight * history["mask_loss"][0]
         + loss.keypoints_weight * history["keypoints_loss"][0]
@@ -101,18 +100,19 @@ def test_absent_annotations_teach_the_branches_nothing():
     assert not [name for name in changed if name.startswith(("hab", "pab", "mask", "keypoints"))]
 
 
-def compute_features(config, batch):
-    """Return the features that the first step's triplet and centre losses see."""
+def fit_from_known_start(config, batch):
+    """Fit a step; also return the features that its losses see, and the model before it."""
     tf.keras.utils.set_random_seed(0)
-    return compile_model(config)(batch[schema.IMAGE], training=True)[schema.FEATURE].numpy()
+    before = compile_model(config)
+    features = before(batch[schema.IMAGE], training=True)[schema.FEATURE].numpy()
+    tf.keras.utils.set_random_seed(0)
+    return *fit(config, batch), features, before
 
 
 def test_with_a_bnneck_triplets_are_mined_before_the_batch_norm():
     config = make_config(False, False, 1.0, head="bnneck", margin="0.3")
     batch = make_batch(config)
-    features = compute_features(config, batch)
-    tf.keras.utils.set_random_seed(0)
-    _, history = fit(config, batch)
+    _, history, features, _ = fit_from_known_start(config, batch)
     expected = batch_hard(features, tf.constant(batch[schema.LABEL]), margin=0.3)
     assert np.mean(expected) > 0
     np.testing.assert_allclose(history["feature_loss"], np.mean(expected), rtol=1e-4)
@@ -125,11 +125,8 @@ def test_centres_move_as_bag_of_tricks_moves_them(optimizer):
         False, False, 1.0, head="bnneck", centre_weight=5e-4, weight_decay=0.1, optimizer=optimizer
     )
     batch = make_batch(config)
-    features = compute_features(config, batch)
-    tf.keras.utils.set_random_seed(0)
-    before = compile_model(config).get_layer("centre_distances").centres.numpy()
-    tf.keras.utils.set_random_seed(0)
-    model, history = fit(config, batch)
+    model, history, features, start = fit_from_known_start(config, batch)
+    before = start.get_layer("centre_distances").centres.numpy()
     expected, loss = before.astype(np.float64), 0.0
     for feature, label in zip(features, batch[schema.LABEL]):
         loss += np.sum((feature - before[label]) ** 2) / len(features)
