@@ -27,9 +27,12 @@ from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.training import callbacks
 from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.evaluation import evaluate_model, summarize
+from daaf_tf.training.metrics_file import forget_after
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
+from daaf_tf.training.plain import PlainCopy
 from daaf_tf.training.schedules import compute_learning_rate
+from daaf_tf.training.workers import Workers
 
 
 def resolve_config(config: Config) -> Config:
@@ -75,42 +78,96 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
 
     Raises:
       UserError: records or checkpoints that cannot be read, a loss that is not finite, a disk that
-        is full.
+        is full; another worker that was lost, has other flags, or finds another checkpoint.
     """
+    workers = Workers(strategy)
+    with _user_errors(), workers.named_when_lost(model_dir):
+        done = _train(config, model_dir, strategy, workers)
+        # The end of one is the end of all: the chief may still be evaluating.
+        workers.gather()
+        return done
+
+
+def _train(config, model_dir, strategy, workers):
+    settings = config.train
     with strategy.scope():
         model = compile_model(config)
     checkpoints = Checkpoints(
-        model_dir, config.train.keep_checkpoints, model=model, optimizer=model.optimizer
+        model_dir,
+        settings.keep_checkpoints,
+        is_chief=workers.is_chief,
+        model=model,
+        optimizer=model.optimizer,
     )
     first_step, problems = checkpoints.restore()
-    for problem in problems:
-        print(f"warning: {problem}")
     first_step = first_step or 0
-    if first_step >= config.train.total_steps:
-        print(f"{model_dir} is trained: {first_step} of {config.train.total_steps} steps")
+    workers.check_same_run(config, first_step)
+    if workers.is_chief:
+        for problem in problems:
+            print(f"warning: {problem}")
+        forget_after(model_dir, first_step)
+    periodic = _make_callbacks(config, model_dir, model, checkpoints, first_step, workers)
+    if first_step >= settings.total_steps:
+        _evaluate_after_kill(periodic)
+        print(f"{model_dir} is trained: {first_step} of {settings.total_steps} steps")
         return True
-    replicas = strategy.num_replicas_in_sync
-    print(f"training on {replicas} replica(s), steps {first_step} to {config.train.total_steps}")
-
-    stop = callbacks.StopOnSignal(first_step)
-    progress = callbacks.Progress(first_step, config.train.total_steps, config.batch_size)
-    batches = make_train_batches(config, first_step).map(make_to_keras(model.output))
+    print(
+        f"training on {strategy.num_replicas_in_sync} replica(s){workers.describe()}, steps "
+        f"{first_step} to {settings.total_steps}"
+    )
+    stop = callbacks.StopOnSignal(first_step, workers)
+    progress = callbacks.Progress(
+        first_step, settings.total_steps, config.batch_size, shown=workers.is_chief
+    )
     try:
-        with _user_errors():
-            model.fit(
-                batches,
-                steps_per_epoch=config.train.total_steps - first_step,
-                verbose=0,
-                callbacks=[
-                    *_make_callbacks(config, model_dir, model, checkpoints, first_step),
-                    progress,
-                    stop,
-                ],
-            )
+        model.fit(
+            distribute_batches(config, first_step, model.output, strategy),
+            steps_per_epoch=settings.total_steps - first_step,
+            verbose=0,
+            callbacks=[*periodic, progress, stop],
+        )
     finally:
         progress.close()
         stop.give_back()
-    return stop.received is None or stop.step >= config.train.total_steps
+    return not stop.stopped or stop.step >= settings.total_steps
+
+
+def distribute_batches(
+    config: Config, step: int, outputs: Iterable[str], strategy: tf.distribute.Strategy
+) -> tf.distribute.DistributedDataset:
+    """Make the training batches from a step on for `fit`, each replica's share of each.
+
+    Every worker draws the whole batch by itself, and reads its own contiguous part of it; so the
+    replicas together see what one would.
+
+    Args:
+      config: the run.
+      step: the first step.
+      outputs: the names of the model's outputs.
+      strategy: whose workers and replicas share the batches.
+    """
+    to_keras = make_to_keras(outputs)
+
+    def make(context):
+        workers = context.num_input_pipelines
+        return make_train_batches(
+            config,
+            step,
+            worker=context.input_pipeline_id,
+            workers=workers,
+            pieces=context.num_replicas_in_sync // workers,
+        ).map(to_keras)
+
+    return strategy.distribute_datasets_from_function(make)
+
+
+def _evaluate_after_kill(periodic):
+    """Do the last evaluation of a run that was killed between its last checkpoint and that."""
+    for callback in periodic:
+        if isinstance(callback, PlainCopy):
+            callback.refresh()
+        elif isinstance(callback, callbacks.Evaluate):
+            callback.catch_up()
 
 
 def compile_model(config: Config) -> tf.keras.Model:
@@ -166,13 +223,20 @@ def make_to_keras(outputs: Iterable[str]) -> Callable:
     return to_keras
 
 
-def _make_callbacks(config, model_dir, model, checkpoints, first_step):
+def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
     """Return the callbacks in the order in which they act after a step."""
     settings = config.train
     writers = {
         name: tf.summary.create_file_writer(str(pathlib.Path(model_dir, name)))
+        if workers.is_chief
+        else tf.summary.create_noop_writer()
         for name in ("train", "eval")
     }
+    shown, copying = _make_shown(config, model, first_step, workers)
+    chiefs = [
+        *_make_evaluation(config, model_dir, shown, first_step, writers["eval"]),
+        *_make_pictures(config, model_dir, shown, first_step, writers["train"]),
+    ]
     return [
         callbacks.Scalars(
             first_step,
@@ -186,10 +250,26 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step):
             every=settings.checkpoint_every,
             total_steps=settings.total_steps,
             checkpoints=checkpoints,
+            workers=workers,
+            minutes=settings.checkpoint_minutes,
         ),
-        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
-        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        *copying,
+        *(chiefs if workers.is_chief else []),
     ]
+
+
+def _make_shown(config, model, first_step, workers):
+    """Return the network that evaluation and pictures use, and the callback that it needs."""
+    if workers.count == 1:
+        return model, []
+    settings = config.train
+
+    def is_shown(step):
+        rhythms = (settings.eval_every, settings.pictures_every)
+        return step == settings.total_steps or any(callbacks.is_due(step, n) for n in rhythms)
+
+    copying = PlainCopy(first_step, config, model, is_shown)
+    return copying.copy, [copying]
 
 
 def _make_evaluation(config, model_dir, model, first_step, writer):
