@@ -20,6 +20,7 @@ from daaf_tf import schema
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
 from daaf_tf.training.checkpoints import PICTURE_FILE, Checkpoints
+from daaf_tf.training.finite import check_finite_state
 from daaf_tf.training.metrics_file import append_figures, has_figures
 from daaf_tf.training.workers import Workers
 
@@ -176,29 +177,9 @@ class SaveCheckpoints(StepCallback):
         return self._workers.any(mine) if self._workers else mine
 
     def _save(self, step: int) -> None:
-        self._check_finite(step)
+        check_finite_state(self.model, step)
         self._checkpoints.save(step)
         self._saved, self._saved_at = step, time.monotonic()
-
-    def _check_finite(self, step: int) -> None:
-        """Keep a state from which no run could go on out of the checkpoints.
-
-        The losses of a step are those before its update: an update that ruins the weights shows in
-        the losses of the next one.
-        """
-        for variable in (*self.model.trainable_variables, *optimizer_variables(self.model)):
-            if variable.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(variable)):
-                raise UserError(
-                    f"step {step}: its update has made {variable.name} infinite or not a number; "
-                    "training has stopped, and no checkpoint was written of it. Lower "
-                    "--learning_rate, or use --precision=float32"
-                )
-
-
-def optimizer_variables(model: tf.keras.Model) -> list[tf.Variable]:
-    """Return the state of a compiled model's optimizer."""
-    variables = model.optimizer.variables
-    return variables() if callable(variables) else variables
 
 
 class Evaluate(StepCallback):

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from daaf_tf.config import Config, differences, from_json, to_json
 from daaf_tf.errors import UserError, brief
-from daaf_tf.files import write_atomically
+from daaf_tf.files import is_leftover, remove_leftovers, write_atomically
 
 CONFIG_FILE = "config.json"
 FLAGS_FILE = "train.flags"
@@ -72,14 +72,16 @@ def prepare_model_dir(model_dir: str, config: Config, flagfile: str) -> None:
         raise UserError(f"--model_dir={model_dir}: expected a folder, found a file")
     if (folder / CONFIG_FILE).exists():
         _check_same_run(folder, config)
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and not all(is_leftover(path.name) for path in folder.iterdir()):
         raise UserError(
             f"--model_dir={model_dir}: the folder is not empty and holds no run; name a new folder"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / FLAGS_FILE, flagfile)
+        remove_leftovers(folder)
+        # First what makes the folder a run's: a kill may come between the two.
         write_atomically(folder / CONFIG_FILE, to_json(config))
+        write_atomically(folder / FLAGS_FILE, flagfile)
     except OSError as error:
         raise UserError(f"--model_dir={model_dir} cannot be written: {error}") from error
 
@@ -205,6 +207,7 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         """Remove what a write has left that was interrupted."""
+        remove_leftovers(self.folder)
         whole = set(find_steps(self.folder))
         for path in list(self.folder.iterdir()):
             match = _ANY.fullmatch(path.name)

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from daaf_tf.config import Config
 from daaf_tf.model import build_daaf
-from daaf_tf.training.callbacks import StepCallback
+from daaf_tf.training.callbacks import StepCallback, is_due
+from daaf_tf.training.workers import Workers
 
 
 class PlainCopy(StepCallback):
@@ -50,3 +51,26 @@ class PlainCopy(StepCallback):
     def refresh(self) -> None:
         """Take over the weights; all workers must do so at the same time."""
         self.copy.set_weights(self._trained.get_weights())
+
+
+def make_shown(
+    config: Config, model: tf.keras.Model, first_step: int, workers: Workers
+) -> tuple[tf.keras.Model, list[PlainCopy]]:
+    """Return the network that evaluation and pictures use, and the callbacks that keep it so.
+
+    Args:
+      config: the run.
+      model: the network that is trained.
+      first_step: the steps that were done before this process began.
+      workers: who trains; where there are several, the chief gets a copy.
+    """
+    if workers.count == 1:
+        return model, []
+    settings = config.train
+
+    def is_shown(step):
+        rhythms = (settings.eval_every, settings.pictures_every)
+        return step == settings.total_steps or any(is_due(step, n) for n in rhythms)
+
+    copying = PlainCopy(first_step, config, model, is_shown)
+    return copying.copy, [copying]

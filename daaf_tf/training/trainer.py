@@ -27,10 +27,11 @@ from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.training import callbacks
 from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.evaluation import evaluate_model, summarize
+from daaf_tf.training.inputs import distribute_batches
 from daaf_tf.training.metrics_file import forget_after
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
-from daaf_tf.training.plain import PlainCopy
+from daaf_tf.training.plain import PlainCopy, make_shown
 from daaf_tf.training.schedules import compute_learning_rate
 from daaf_tf.training.workers import Workers
 
@@ -121,7 +122,7 @@ def _train(config, model_dir, strategy, workers):
     )
     try:
         model.fit(
-            distribute_batches(config, first_step, model.output, strategy),
+            distribute_batches(config, first_step, make_to_keras(model.output), strategy),
             steps_per_epoch=settings.total_steps - first_step,
             verbose=0,
             callbacks=[*periodic, progress, stop],
@@ -130,35 +131,6 @@ def _train(config, model_dir, strategy, workers):
         progress.close()
         stop.give_back()
     return not stop.stopped or stop.step >= settings.total_steps
-
-
-def distribute_batches(
-    config: Config, step: int, outputs: Iterable[str], strategy: tf.distribute.Strategy
-) -> tf.distribute.DistributedDataset:
-    """Make the training batches from a step on for `fit`, each replica's share of each.
-
-    Every worker draws the whole batch by itself, and reads its own contiguous part of it; so the
-    replicas together see what one would.
-
-    Args:
-      config: the run.
-      step: the first step.
-      outputs: the names of the model's outputs.
-      strategy: whose workers and replicas share the batches.
-    """
-    to_keras = make_to_keras(outputs)
-
-    def make(context):
-        workers = context.num_input_pipelines
-        return make_train_batches(
-            config,
-            step,
-            worker=context.input_pipeline_id,
-            workers=workers,
-            pieces=context.num_replicas_in_sync // workers,
-        ).map(to_keras)
-
-    return strategy.distribute_datasets_from_function(make)
 
 
 def _evaluate_after_kill(periodic):
@@ -192,6 +164,8 @@ def compile_model(config: Config) -> tf.keras.Model:
         loss_weights={name: weight for name, (_, weight) in losses.items()},
         metrics={schema.EMBEDDING: [ActiveTriplets(**triplet), EmbeddingNorm()]},
     )
+    # Each replica gives the metrics over all of them; with several workers Keras would add them up.
+    model.distribute_reduction_method = "first"
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -232,11 +206,13 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
         else tf.summary.create_noop_writer()
         for name in ("train", "eval")
     }
-    shown, copying = _make_shown(config, model, first_step, workers)
-    chiefs = [
-        *_make_evaluation(config, model_dir, shown, first_step, writers["eval"]),
-        *_make_pictures(config, model_dir, shown, first_step, writers["train"]),
-    ]
+    shown, copying = make_shown(config, model, first_step, workers)
+    chiefs = []
+    if workers.is_chief:
+        chiefs = [
+            *_make_evaluation(config, model_dir, shown, first_step, writers["eval"], workers),
+            *_make_pictures(config, model_dir, shown, first_step, writers["train"], workers),
+        ]
     return [
         callbacks.Scalars(
             first_step,
@@ -254,25 +230,11 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
             minutes=settings.checkpoint_minutes,
         ),
         *copying,
-        *(chiefs if workers.is_chief else []),
+        *chiefs,
     ]
 
 
-def _make_shown(config, model, first_step, workers):
-    """Return the network that evaluation and pictures use, and the callback that it needs."""
-    if workers.count == 1:
-        return model, []
-    settings = config.train
-
-    def is_shown(step):
-        rhythms = (settings.eval_every, settings.pictures_every)
-        return step == settings.total_steps or any(callbacks.is_due(step, n) for n in rhythms)
-
-    copying = PlainCopy(first_step, config, model, is_shown)
-    return copying.copy, [copying]
-
-
-def _make_evaluation(config, model_dir, model, first_step, writer):
+def _make_evaluation(config, model_dir, model, first_step, writer, workers):
     splits = read_manifest(config.data.data_dir)["splits"]
     absent = [split for split in (schema.QUERY, schema.GALLERY) if split not in splits]
     if absent:
@@ -286,12 +248,14 @@ def _make_evaluation(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            figures=lambda: summarize(evaluate_model(embedding_model(model), config)),
+            figures=workers.alone(
+                lambda: summarize(evaluate_model(embedding_model(model), config))
+            ),
         )
     ]
 
 
-def _make_pictures(config, model_dir, model, first_step, writer):
+def _make_pictures(config, model_dir, model, first_step, writer, workers):
     if not (config.model.hab or config.model.pab):
         return []
     # The same images each time, so that one can watch the branches learn.
@@ -305,7 +269,9 @@ def _make_pictures(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            draw=lambda: draw_attention(shown, model(shown[schema.IMAGE], training=False)),
+            draw=workers.alone(
+                lambda: draw_attention(shown, model(shown[schema.IMAGE], training=False))
+            ),
         )
     ]
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from daaf_tf.config import Config, flat
-from daaf_tf.errors import UserError, brief
+from daaf_tf.errors import UserError
 from daaf_tf.training.cluster import VARIABLE, read_cluster
 
 # Settings that may differ between hosts: where each finds its records.
@@ -47,6 +48,21 @@ class Workers:
     def describe(self) -> str:
         """Return which worker this is, for a line of text; nothing where it is the only one."""
         return f" of {self.count} workers, here worker {self.index}" if self.count > 1 else ""
+
+    def alone(self, function: Callable) -> Callable:
+        """Return a function that does the same outside of the strategy, for the chief's own work.
+
+        A variable that is made in the scope of a strategy (each Keras model makes some, to count)
+        is a message to all workers, and the others are elsewhere. The scope is that of a thread.
+        """
+        if self.count == 1:
+            return function
+
+        def call():
+            with concurrent.futures.ThreadPoolExecutor(1) as thread:
+                return thread.submit(function).result()
+
+        return call
 
     def gather(self, *values: int) -> np.ndarray:
         """Return the whole numbers that each worker gives, [workers, values] int64."""
@@ -96,8 +112,10 @@ class Workers:
         except _LOST as error:
             if self.count == 1:
                 raise
+            # The first line is the cause; the last one tells programmers to start again.
+            cause = (error.message or "").split("}} ")[-1].strip().split("\n")[0]
             raise UserError(
-                f"worker {self.index} has lost another worker of {VARIABLE} ({brief(error)}). The "
+                f"worker {self.index} has lost another worker of {VARIABLE} ({cause}). The "
                 f"newest checkpoint in {model_dir} is whole: see what ended the other one, and run "
                 "the same command again on every host"
             ) from error

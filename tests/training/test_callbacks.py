@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from daaf_tf.errors import UserError
 from daaf_tf.training import callbacks
 from daaf_tf.training.checkpoints import Checkpoints, find_steps
+from daaf_tf.training.finite import optimizer_variables
 
 
 def fit(used, steps, target=1.0):
@@ -142,7 +143,7 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path, where):
                 if where == "optimizer":
                     variables = [
                         variable
-                        for variable in callbacks.optimizer_variables(self.model)
+                        for variable in optimizer_variables(self.model)
                         if variable.dtype.is_floating
                     ]
                 variables[-1].assign(variables[-1] * float("inf"))

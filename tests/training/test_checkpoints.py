@@ -50,6 +50,15 @@ def test_foreign_folders_and_files_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.txt"]
 
 
+def test_a_start_that_was_killed_can_be_repeated(tmp_path):
+    (tmp_path / ".config.json.123.tmp").write_text("{")
+    prepare_model_dir(str(tmp_path), Config(), "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "train.flags"]
+    (tmp_path / "train.flags").unlink()
+    prepare_model_dir(str(tmp_path), Config(), "--seed=1\n")
+    assert (tmp_path / "train.flags").read_text() == "--seed=1\n"
+
+
 def test_no_run_is_named(tmp_path):
     with pytest.raises(UserError, match=r"config.json is not there"):
         read_config(str(tmp_path / "nothing"))
