@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
+
+# What write_atomically calls a file until it is whole.
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
@@ -27,3 +31,15 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_leftover(name: str) -> bool:
+    """Return whether a file's name is that of a write which a kill has cut off."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what killed processes have left of `write_atomically` in a folder."""
+    for path in pathlib.Path(folder).iterdir():
+        if is_leftover(path.name):
+            path.unlink(missing_ok=True)

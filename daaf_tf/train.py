@@ -21,10 +21,12 @@ def main() -> None:
     from daaf_tf.training.pretrained import resolve_pretrained
     from daaf_tf.training.strategy import make_strategy
     from daaf_tf.training.trainer import resolve_config, train
+    from daaf_tf.training.workers import Workers
 
     config = resolve_pretrained(resolve_config(config), FLAGS.model_dir)
     strategy = make_strategy(config)
-    prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
+    if Workers(strategy).is_chief:
+        prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
     if not train(config, FLAGS.model_dir, strategy):
         print(f"stopped and saved in {FLAGS.model_dir}; the same command goes on from there")
         sys.exit(130)

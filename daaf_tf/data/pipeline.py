@@ -42,7 +42,9 @@ _PARALLEL_READS = 2
 _calls = Calls()
 
 
-def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
+def make_train_batches(
+    config: Config, step: int = 0, *, worker: int = 0, workers: int = 1, pieces: int = 1
+) -> tf.data.Dataset:
     """Make the endless row of training batches from a step on.
 
     Element i is the batch of step `step + i` and depends on that number, the config and the records
@@ -51,9 +53,13 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
     Args:
       config: `data`, and of `model` which branches there are and the size of their targets.
       step: the first step, 0 or more.
+      worker: which of the `workers` reads, from 0; it gets, and reads, its share of each batch.
+      workers: how many workers share a batch, each a contiguous part of it.
+      pieces: how many elements make up a worker's share, e.g. one for each of its replicas.
 
     Returns:
-      A dataset of dicts, B = P * K, ordered by identity (K images of one person in a row):
+      A dataset of dicts, B = P * K / (workers * pieces), ordered by identity (K images of one
+      person in a row):
         image [B, H, W, 3] float32, RGB, normalised; person_id, label (0..N-1) and camera_id
         [B] int64; with HAB mask [B, h, w, 1] float32 in 0..1 and mask_presence [B] float32; with
         PAB keypoints [B, h, w, 17] float32 in 0..1 and keypoints_presence [B] float32. An image
@@ -75,21 +81,27 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
     )
     photometric = make_photometric(data.photometric)
     count = config.batch_size
+    if count % (workers * pieces):
+        raise UserError(f"a batch of {count} images cannot be cut into {workers} x {pieces} parts")
+    share = count // workers
+    own = slice(worker * share, (worker + 1) * share)
 
     def read_step(step):
-        # All chance is here, in numbers; what follows is the same for every step.
-        records = reader.read_many(sampler.positions(int(step)))
-        colours = photometric.draw(data.seed, int(step), count)
-        return [_as_strings(records), colours, *draw_transformations(data, int(step), count)]
+        # All chance is here, in numbers, and for the whole batch, so that it does not matter who
+        # shares it; what follows is the same for every step.
+        records = reader.read_many(sampler.positions(int(step))[own])
+        colours = photometric.draw(data.seed, int(step), count)[own]
+        transformations = draw_transformations(data, int(step), count)
+        return [_as_strings(records), colours, *(values[own] for values in transformations)]
 
     read = _make_op(
         read_step,
-        tf.TensorSpec([count], tf.string),
-        tf.TensorSpec([count, photometric.num_values], tf.float32),
-        tf.TensorSpec([count], tf.int32),
-        tf.TensorSpec([count], tf.int32),
-        tf.TensorSpec([count], tf.bool),
-        tf.TensorSpec([count, 4], tf.int32),
+        tf.TensorSpec([share], tf.string),
+        tf.TensorSpec([share, photometric.num_values], tf.float32),
+        tf.TensorSpec([share], tf.int32),
+        tf.TensorSpec([share], tf.int32),
+        tf.TensorSpec([share], tf.bool),
+        tf.TensorSpec([share, 4], tf.int32),
     )
 
     @_as_written
@@ -105,7 +117,7 @@ def make_train_batches(config: Config, step: int = 0) -> tf.data.Dataset:
         # Then image by image, so that all cores work on the batch that is wanted next.
         .unbatch()
         .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(count, drop_remainder=True)
+        .batch(share // pieces, drop_remainder=True)
         # Last, so that whole batches are ready when the training step asks.
         .prefetch(tf.data.AUTOTUNE)
         .with_options(_make_options())

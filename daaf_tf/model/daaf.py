@@ -10,6 +10,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
 from daaf_tf.model.centres import centre_distances
 from daaf_tf.model.heads import POOL, bnneck_head, identity_head, trinet_head
+from daaf_tf.model.normalization import synchronize_batch_norm
 from daaf_tf.model.resnet import resnet_features
 from daaf_tf.sections.model import BNNECK
 
@@ -59,7 +60,8 @@ def build_daaf(config: Config) -> tf.keras.Model:
         outputs[schema.MASK] = holistic_attention(features, **decoder)
     if model.pab:
         outputs[schema.KEYPOINTS] = partial_attention(features, **decoder)
-    return tf.keras.Model(image, outputs, name="daaf")
+    network = tf.keras.Model(image, outputs, name="daaf")
+    return synchronize_batch_norm(network) if model.sync_batch_norm else network
 
 
 def _build_head(features: tf.Tensor, config: Config) -> dict[str, tf.Tensor]:

@@ -55,6 +55,11 @@ class ModelConfig(Section):
     decoder_norm: bool = setting(
         True, "Batch normalisation after each deconvolution, ReLU after all but the last."
     )
+    sync_batch_norm: bool = setting(
+        False,
+        "Batch norm takes its statistics over the global batch, not over each replica's share: N "
+        "replicas compute what one would, at the price of communication in every such layer.",
+    )
     num_identities: int = setting(
         0,
         "Classes of the id loss; 0: as many as the training records hold (set by training).",

@@ -30,8 +30,19 @@ class TrainConfig(Section):
         "Train on this many logical CPUs instead of all GPUs; 0: all GPUs, or one CPU.",
         minimum=0,
     )
+    cross_device_ops: str = setting(
+        "auto",
+        "How replicas exchange gradients and embeddings, by TensorFlow's names; auto: its choice.",
+        choices=("auto", "nccl", "ring", "hierarchical", "reduction_to_one_device"),
+    )
+    cluster_timeout: float = setting(
+        600.0, "Seconds that the workers in TF_CONFIG wait for each other at the start.", minimum=1
+    )
     log_every: int = setting(50, "Steps between scalars for TensorBoard.", minimum=1)
     checkpoint_every: int = setting(1000, "Steps between checkpoints.", minimum=1)
+    checkpoint_minutes: float = setting(
+        0.0, "Minutes after which a checkpoint is due in any case; 0: steps alone count.", minimum=0
+    )
     keep_checkpoints: int = setting(3, "Newest checkpoints that are kept.", minimum=1)
     eval_every: int = setting(
         0, "Steps between evaluations during training; 0: only at the end.", minimum=0

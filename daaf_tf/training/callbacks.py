@@ -6,7 +6,6 @@ whole run, resumed parts included: step n has seen n batches.
 
 from __future__ import annotations
 
-import json
 import math
 import pathlib
 import signal
@@ -20,7 +19,10 @@ import tqdm
 from daaf_tf import schema
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
-from daaf_tf.training.checkpoints import METRICS_FILE, PICTURE_FILE, Checkpoints
+from daaf_tf.training.checkpoints import PICTURE_FILE, Checkpoints
+from daaf_tf.training.finite import check_finite_state
+from daaf_tf.training.metrics_file import append_figures, has_figures
+from daaf_tf.training.workers import Workers
 
 
 def is_due(step: int, every: int) -> bool:
@@ -49,16 +51,23 @@ class StepCallback(tf.keras.callbacks.Callback):
 class Progress(StepCallback):
     """A progress bar with loss, steps/s, images/s and the time left."""
 
-    def __init__(self, first_step: int, total_steps: int, batch_size: int):
+    def __init__(self, first_step: int, total_steps: int, batch_size: int, *, shown: bool = True):
         """Show steps `first_step` to `total_steps` of `batch_size` images each."""
         super().__init__(first_step)
         self._bar = tqdm.tqdm(
-            desc="train", unit="step", initial=first_step, total=total_steps, smoothing=0.05
+            desc="train",
+            unit="step",
+            initial=first_step,
+            total=total_steps,
+            smoothing=0.05,
+            disable=not shown,
         )
         self._batch_size = batch_size
 
     def after_step(self, step, logs):
         """Move the bar."""
+        if self._bar.disable:
+            return
         rate = self._bar.format_dict["rate"]
         images = f"{rate * self._batch_size:.0f}" if rate else "?"
         self._bar.set_postfix_str(f"loss {logs['loss']:.3f}, {images} img/s", refresh=False)
@@ -133,18 +142,31 @@ def scalar_name(name: str) -> str:
 
 
 class SaveCheckpoints(StepCallback):
-    """Save every so many steps, after the last one, and when training is told to stop."""
+    """Save every so many steps or minutes, after the last step, and when told to stop."""
 
-    def __init__(self, first_step: int, *, every: int, total_steps: int, checkpoints: Checkpoints):
-        """Save to `checkpoints` every so many steps."""
+    def __init__(
+        self,
+        first_step: int,
+        *,
+        every: int,
+        total_steps: int,
+        checkpoints: Checkpoints,
+        workers: Workers | None = None,
+        minutes: float = 0.0,
+    ):
+        """Save to `checkpoints` every so many steps, and every so many minutes (0: never).
+
+        Where there are several workers, the first clock that strikes counts for all of them.
+        """
         super().__init__(first_step)
         self._every, self._total_steps = every, total_steps
-        self._checkpoints = checkpoints
-        self._saved = first_step
+        self._checkpoints, self._workers = checkpoints, workers
+        self._seconds = 60 * minutes
+        self._saved, self._saved_at = first_step, time.monotonic()
 
     def after_step(self, step, logs):
         """Save when due."""
-        if is_due(step, self._every) or step == self._total_steps:
+        if self._strikes() or is_due(step, self._every) or step == self._total_steps:
             self._save(step)
 
     def on_train_end(self, logs=None):
@@ -152,9 +174,16 @@ class SaveCheckpoints(StepCallback):
         if self.step > self._saved:
             self._save(self.step)
 
+    def _strikes(self) -> bool:
+        if not self._seconds:
+            return False
+        mine = time.monotonic() - self._saved_at >= self._seconds
+        return self._workers.any(mine) if self._workers else mine
+
     def _save(self, step: int) -> None:
+        check_finite_state(self.model, step)
         self._checkpoints.save(step)
-        self._saved = step
+        self._saved, self._saved_at = step, time.monotonic()
 
 
 class Evaluate(StepCallback):
@@ -165,17 +194,24 @@ class Evaluate(StepCallback):
         super().__init__(first_step)
         self._every, self._total_steps = every, total_steps
         self._writer, self._figures = writer, figures
-        self._path = pathlib.Path(model_dir, METRICS_FILE)
+        self._model_dir = model_dir
 
     def on_train_begin(self, logs=None):
-        """Rank with the untrained network: what training is measured against."""
-        if self.step == 0 and self._every:
-            self._evaluate(0)
+        """Rank with the untrained network, or where a run was killed after the checkpoint."""
+        self.catch_up()
 
     def after_step(self, step, logs):
         """Rank when due."""
-        if is_due(step, self._every) or step == self._total_steps:
+        if self._is_due(step):
             self._evaluate(step)
+
+    def catch_up(self) -> None:
+        """Rank if it was due at the step where the run stands, and was not done."""
+        if self._is_due(self.step) and not has_figures(self._model_dir, self.step):
+            self._evaluate(self.step)
+
+    def _is_due(self, step: int) -> bool:
+        return is_due(step, self._every) or step == self._total_steps
 
     def _evaluate(self, step: int) -> None:
         figures = self._figures()
@@ -183,8 +219,7 @@ class Evaluate(StepCallback):
             for name, value in figures.items():
                 tf.summary.scalar(f"retrieval/{name}", value)
         self._writer.flush()
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+        append_figures(self._model_dir, step, figures)
         tqdm.tqdm.write(
             f"step {step}: mAP {figures['mAP']:.2f} (rectangle), rank-1 {figures['rank1']:.2f}"
         )
@@ -211,13 +246,18 @@ class Pictures(StepCallback):
 
 
 class StopOnSignal(StepCallback):
-    """Finish the step, save and stop on Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+    """Finish the step, save and stop on Ctrl-C or SIGTERM; a second Ctrl-C stops at once.
+
+    Where there are several workers, a signal to one of them stops all at the same step.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, first_step: int):
+    def __init__(self, first_step: int, workers: Workers | None = None):
         """Remember no signal yet."""
         super().__init__(first_step)
+        self._workers = workers
+        self.stopped = False
         self.received: int | None = None
         self._previous: dict = {}
 
@@ -228,8 +268,9 @@ class StopOnSignal(StepCallback):
 
     def after_step(self, step, logs):
         """End the training if a signal has come."""
-        if self.received is not None:
-            self.model.stop_training = True
+        received = self.received is not None
+        if self._workers.any(received) if self._workers else received:
+            self.stopped = self.model.stop_training = True
 
     def give_back(self) -> None:
         """Restore the signals' former handlers, whatever ended the training."""

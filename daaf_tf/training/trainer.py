@@ -30,10 +30,14 @@ from daaf_tf.model.weights import load_weights
 from daaf_tf.training import callbacks
 from daaf_tf.training.checkpoints import Checkpoints, has_checkpoint
 from daaf_tf.training.evaluation import evaluate_model, summarize
+from daaf_tf.training.inputs import distribute_batches
+from daaf_tf.training.metrics_file import forget_after
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
+from daaf_tf.training.plain import PlainCopy, make_shown
 from daaf_tf.training.pretrained import read_pretrained
 from daaf_tf.training.schedules import compute_learning_rate
+from daaf_tf.training.workers import Workers
 
 
 def resolve_config(config: Config) -> Config:
@@ -79,43 +83,69 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
 
     Raises:
       UserError: records, checkpoints or pre-trained weights that cannot be read or do not fit, a
-        loss that is not finite, a disk that is full.
+        loss that is not finite, a disk that is full; another worker that was lost, has other flags,
+        or finds another checkpoint.
     """
+    workers = Workers(strategy)
+    with _user_errors(), workers.named_when_lost(model_dir):
+        done = _train(config, model_dir, strategy, workers)
+        # The end of one is the end of all: the chief may still be evaluating.
+        workers.gather()
+        return done
+
+
+def _train(config, model_dir, strategy, workers):
+    settings = config.train
     weights = None if has_checkpoint(model_dir) else read_pretrained(config)
     with strategy.scope():
         model = compile_model(config, weights)
     checkpoints = Checkpoints(
-        model_dir, config.train.keep_checkpoints, model=model, optimizer=model.optimizer
+        model_dir,
+        settings.keep_checkpoints,
+        is_chief=workers.is_chief,
+        model=model,
+        optimizer=model.optimizer,
     )
     first_step, problems = checkpoints.restore()
-    for problem in problems:
-        print(f"warning: {problem}")
     first_step = first_step or 0
-    if first_step >= config.train.total_steps:
-        print(f"{model_dir} is trained: {first_step} of {config.train.total_steps} steps")
+    workers.check_same_run(config, first_step)
+    if workers.is_chief:
+        for problem in problems:
+            print(f"warning: {problem}")
+        forget_after(model_dir, first_step)
+    periodic = _make_callbacks(config, model_dir, model, checkpoints, first_step, workers)
+    if first_step >= settings.total_steps:
+        _evaluate_after_kill(periodic)
+        print(f"{model_dir} is trained: {first_step} of {settings.total_steps} steps")
         return True
-    replicas = strategy.num_replicas_in_sync
-    print(f"training on {replicas} replica(s), steps {first_step} to {config.train.total_steps}")
-
-    stop = callbacks.StopOnSignal(first_step)
-    progress = callbacks.Progress(first_step, config.train.total_steps, config.batch_size)
-    batches = make_train_batches(config, first_step).map(make_to_keras(model.output))
+    print(
+        f"training on {strategy.num_replicas_in_sync} replica(s){workers.describe()}, steps "
+        f"{first_step} to {settings.total_steps}"
+    )
+    stop = callbacks.StopOnSignal(first_step, workers)
+    progress = callbacks.Progress(
+        first_step, settings.total_steps, config.batch_size, shown=workers.is_chief
+    )
     try:
-        with _user_errors():
-            model.fit(
-                batches,
-                steps_per_epoch=config.train.total_steps - first_step,
-                verbose=0,
-                callbacks=[
-                    *_make_callbacks(config, model_dir, model, checkpoints, first_step),
-                    progress,
-                    stop,
-                ],
-            )
+        model.fit(
+            distribute_batches(config, first_step, make_to_keras(model.output), strategy),
+            steps_per_epoch=settings.total_steps - first_step,
+            verbose=0,
+            callbacks=[*periodic, progress, stop],
+        )
     finally:
         progress.close()
         stop.give_back()
-    return stop.received is None or stop.step >= config.train.total_steps
+    return not stop.stopped or stop.step >= settings.total_steps
+
+
+def _evaluate_after_kill(periodic):
+    """Do the last evaluation of a run that was killed between its last checkpoint and that."""
+    for callback in periodic:
+        if isinstance(callback, PlainCopy):
+            callback.refresh()
+        elif isinstance(callback, callbacks.Evaluate):
+            callback.catch_up()
 
 
 def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras.Model:
@@ -153,6 +183,8 @@ def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras
         loss_weights={name: weight for name, (_, weight) in losses.items()},
         metrics={compared: [ActiveTriplets(**triplet), EmbeddingNorm()]},
     )
+    # Each replica gives the metrics over all of them; with several workers Keras would add them up.
+    model.distribute_reduction_method = "first"
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -186,13 +218,22 @@ def make_to_keras(outputs: Iterable[str]) -> Callable:
     return to_keras
 
 
-def _make_callbacks(config, model_dir, model, checkpoints, first_step):
+def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
     """Return the callbacks in the order in which they act after a step."""
     settings = config.train
     writers = {
         name: tf.summary.create_file_writer(str(pathlib.Path(model_dir, name)))
+        if workers.is_chief
+        else tf.summary.create_noop_writer()
         for name in ("train", "eval")
     }
+    shown, copying = make_shown(config, model, first_step, workers)
+    chiefs = []
+    if workers.is_chief:
+        chiefs = [
+            *_make_evaluation(config, model_dir, shown, first_step, writers["eval"], workers),
+            *_make_pictures(config, model_dir, shown, first_step, writers["train"], workers),
+        ]
     return [
         callbacks.Scalars(
             first_step,
@@ -206,13 +247,15 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step):
             every=settings.checkpoint_every,
             total_steps=settings.total_steps,
             checkpoints=checkpoints,
+            workers=workers,
+            minutes=settings.checkpoint_minutes,
         ),
-        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
-        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        *copying,
+        *chiefs,
     ]
 
 
-def _make_evaluation(config, model_dir, model, first_step, writer):
+def _make_evaluation(config, model_dir, model, first_step, writer, workers):
     splits = read_manifest(config.data.data_dir)["splits"]
     absent = [split for split in (schema.QUERY, schema.GALLERY) if split not in splits]
     if absent:
@@ -226,12 +269,14 @@ def _make_evaluation(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            figures=lambda: summarize(evaluate_model(embedding_model(model), config)),
+            figures=workers.alone(
+                lambda: summarize(evaluate_model(embedding_model(model), config))
+            ),
         )
     ]
 
 
-def _make_pictures(config, model_dir, model, first_step, writer):
+def _make_pictures(config, model_dir, model, first_step, writer, workers):
     if not (config.model.hab or config.model.pab):
         return []
     # The same images each time, so that one can watch the branches learn.
@@ -245,7 +290,9 @@ def _make_pictures(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            draw=lambda: draw_attention(shown, model(shown[schema.IMAGE], training=False)),
+            draw=workers.alone(
+                lambda: draw_attention(shown, model(shown[schema.IMAGE], training=False))
+            ),
         )
     ]
 

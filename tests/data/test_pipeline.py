@@ -397,6 +397,28 @@ def test_replicas_share_a_batch_by_whole_identities(records):
     assert run_program(TWO_REPLICAS, to_json(config)).split("\n")[:3] == ["2 2 0"] * 3
 
 
+@pytest.mark.parametrize(("workers", "pieces"), [(3, 1), (1, 3), (2, 2)])
+def test_workers_and_pieces_are_contiguous_parts_of_the_whole_batch(records, workers, pieces):
+    config = make_config(records, photometric="color_jitter")
+    whole = take(make_train_batches(config, 5), 2)
+    parts = [
+        take(
+            make_train_batches(config, 5, worker=worker, workers=workers, pieces=pieces),
+            2 * pieces,
+        )
+        for worker in range(workers)
+    ]
+    for step, batch in enumerate(whole):
+        own = slice(step * pieces, (step + 1) * pieces)
+        mine = [part for elements in parts for part in elements[own]]
+        assert_equal({name: np.concatenate([part[name] for part in mine]) for name in batch}, batch)
+
+
+def test_a_batch_that_does_not_divide_is_refused(records):
+    with pytest.raises(UserError, match="12 images cannot be cut into 5 x 1 parts"):
+        make_train_batches(make_config(records), workers=5)
+
+
 def test_iterating_again_starts_again_at_the_first_step(records):
     dataset = make_train_batches(make_config(records), 3)
     for batch, again in zip(take(dataset, 3), take(dataset, 3)):

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from daaf_tf.errors import UserError
 from daaf_tf.training import callbacks
-from daaf_tf.training.checkpoints import Checkpoints
+from daaf_tf.training.checkpoints import Checkpoints, find_steps
+from daaf_tf.training.finite import optimizer_variables
 
 
 def fit(used, steps, target=1.0):
@@ -112,6 +113,70 @@ def test_checkpoints_are_written_when_due_and_at_the_end_once(tmp_path):
     fit(used, steps=5)
     names = {path.name.split(".")[0] for path in (tmp_path / "checkpoints").glob("step-*.index")}
     assert names == {"step-2", "step-4", "step-5"}
+
+
+@pytest.mark.parametrize(
+    ("minutes", "steps"), [(0.0, {5}), (59.0, {1, 2, 3, 4, 5}), (61.0, {2, 4, 5})]
+)
+def test_checkpoints_are_also_written_after_so_many_minutes(tmp_path, monkeypatch, minutes, steps):
+    ticks = {"now": 0.0}
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: ticks["now"])
+
+    class Tick(callbacks.StepCallback):
+        def after_step(self, step, logs):
+            ticks["now"] += 3600.0
+
+    def used(model):
+        checkpoints = Checkpoints(str(tmp_path), 10, model=model)
+        save = callbacks.SaveCheckpoints(
+            0, every=100, total_steps=5, checkpoints=checkpoints, minutes=minutes
+        )
+        return [Tick(0), save]
+
+    fit(used, steps=5)
+    assert set(find_steps(tmp_path / "checkpoints")) == steps
+
+
+@pytest.mark.parametrize("where", ["weights", "optimizer"])
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path, where):
+    class Ruin(callbacks.StepCallback):
+        def after_step(self, step, logs):
+            if step == 3:
+                variables = self.model.trainable_variables
+                if where == "optimizer":
+                    variables = [
+                        variable
+                        for variable in optimizer_variables(self.model)
+                        if variable.dtype.is_floating
+                    ]
+                variables[-1].assign(variables[-1] * float("inf"))
+
+    def used(model):
+        checkpoints = Checkpoints(str(tmp_path), 10, model=model, optimizer=model.optimizer)
+        save = callbacks.SaveCheckpoints(0, every=1, total_steps=5, checkpoints=checkpoints)
+        return [Ruin(0), save]
+
+    with pytest.raises(UserError, match=r"step 3: its update has made .* --learning_rate"):
+        fit(used, steps=5)
+    assert find_steps(tmp_path / "checkpoints") == [1, 2]
+
+
+def test_a_run_killed_before_its_evaluation_makes_up_for_it_once(tmp_path):
+    def make(first_step):
+        return callbacks.Evaluate(
+            first_step,
+            every=2,
+            total_steps=5,
+            writer=tf.summary.create_noop_writer(),
+            model_dir=str(tmp_path),
+            figures=lambda: {"mAP": 1.0, "rank1": 1.0},
+        )
+
+    for first_step, expected in ((3, []), (2, [2]), (2, [2]), (5, [2, 5]), (5, [2, 5])):
+        make(first_step).catch_up()
+        path = tmp_path / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        assert [json.loads(line)["step"] for line in lines] == expected
 
 
 def test_evaluation_comes_before_the_first_step_when_due_and_after_the_last(tmp_path):
