@@ -12,6 +12,9 @@ CHOSEN = {
     "data_dir": "a folder/records=1",
 }
 
+# What another setting must be for that value.
+NEEDED = {"metric_loss": {"margin": "0.3"}}
+
 
 def other_value(name):
     """Return an allowed value of a setting, in its own type, that is not the default."""

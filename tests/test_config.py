@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from other_values import other_value, other_values
+from other_values import NEEDED, other_value, other_values
 
 from daaf_tf.config import (
     CHANGEABLE_ON_RESUME,
@@ -43,7 +43,10 @@ def test_every_help_is_one_line_and_ends_like_a_sentence():
 
 
 def test_json_round_trip_of_each_setting():
-    changed = {name: Config().replace(**{name: other_value(name)}) for name in NAMES}
+    changed = {
+        name: Config().replace(**{name: other_value(name), **NEEDED.get(name, {})})
+        for name in NAMES
+    }
     assert {name: from_json(to_json(config)) for name, config in changed.items()} == changed
     assert len(set(changed.values()) - {Config()}) == len(NAMES)
 
@@ -151,6 +154,19 @@ def test_bad_margin(margin):
         ({"milestones": (0, 5)}, "--milestones=0,5: expected growing steps above 0"),
         ({"triplet_weight": 0}, "--triplet_weight=0 and --identity_weight=0"),
         ({"images_per_identity": 1}, "--images_per_identity=1: .* 2 or more"),
+        ({"metric_loss": "semi_hard"}, "--metric_loss=semi_hard has no soft margin: .*--margin=1"),
+        (
+            {"metric_loss": "lifted", "margin": "1", "metric": "cosine"},
+            "--metric=cosine: --metric_loss=lifted knows --metric=euclidean only",
+        ),
+        (
+            {"optimizer": "lamb", "ema_momentum": 0.9},
+            "--ema_momentum=0.9 does not go with --optimizer=lamb: expected .*adam or sgd",
+        ),
+        (
+            {"optimizer": "radam_lookahead", "freeze_backbone_steps": 5},
+            "--freeze_backbone_steps=5 does not go with --optimizer=radam_lookahead",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together(values, message):
@@ -188,7 +204,8 @@ def test_replace_leaves_the_original_alone():
 
 def test_differences_name_what_a_resumed_run_may_not_change():
     for name in NAMES:
-        old, new = Config(), Config().replace(**{name: other_value(name)})
+        old = Config().replace(**NEEDED.get(name, {}))
+        new = old.replace(**{name: other_value(name)})
         shown = f"{name}: {flat(old)[name]} -> {flat(new)[name]}"
         assert differences(old, new) == ([] if name in CHANGEABLE_ON_RESUME else [shown])
         assert differences(old, old) == differences(new, new) == []

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from daaf_tf.model.daaf import build_daaf, embedding_model
+from daaf_tf.model.daaf import backbone_model, build_daaf, embedding_model
 
-__all__ = ["build_daaf", "embedding_model"]
+__all__ = ["backbone_model", "build_daaf", "embedding_model"]

@@ -78,3 +78,19 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
       nor the logits are in it: it is the plain baseline's, op for op.
     """
     return tf.keras.Model(model.input, model.output[schema.EMBEDDING], name="embedding_model")
+
+
+def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
+    """Cut a network down to its backbone; it shares the network's layers and weights.
+
+    Args:
+      model: a model that `build_daaf` made.
+
+    Returns:
+      A functional model from images to the last feature map, [B, h, w, C].
+    """
+    # Backbones may pool inside of their blocks; the heads' pooling comes after all of them.
+    pools = [
+        layer for layer in model.layers if isinstance(layer, tf.keras.layers.GlobalAveragePooling2D)
+    ]
+    return tf.keras.Model(model.input, pools[-1].input, name="backbone_model")

@@ -112,7 +112,8 @@ class Scalars(StepCallback):
             name = next((name for name in bad if name != "loss"), bad[0])
             raise UserError(
                 f"step {step}: {scalar_name(name)} is {logs[name]}; training has stopped, no "
-                "checkpoint was written after it. Lower --learning_rate, or use --precision=float32"
+                "checkpoint was written after it. Lower --learning_rate, lengthen --warmup_steps, "
+                "set --clip_norm (e.g. 1), or use --precision=float32"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -17,17 +17,20 @@ from daaf_tf.data.records import read_manifest
 from daaf_tf.errors import UserError
 from daaf_tf.losses import (
     ActiveTriplets,
-    BatchHardTriplet,
     EmbeddingNorm,
     IdentityLoss,
     KeypointsLoss,
     MaskLoss,
+    build_metric_loss,
 )
-from daaf_tf.model import build_daaf, embedding_model
+from daaf_tf.model import backbone_model, build_daaf, embedding_model
 from daaf_tf.training import callbacks
+from daaf_tf.training.averages import averaged_weights
 from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.evaluation import evaluate_model, summarize
-from daaf_tf.training.optimizers import build_optimizer
+from daaf_tf.training.freezing import FreezeBackbone
+from daaf_tf.training.memory import out_of_memory, training_advice
+from daaf_tf.training.optimizers import build_optimizer, make_slots
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.schedules import compute_learning_rate
 
@@ -62,22 +65,28 @@ def resolve_config(config: Config) -> Config:
     return config.replace(**found)
 
 
-def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> bool:
+def train(
+    config: Config,
+    model_dir: str,
+    strategy: tf.distribute.Strategy,
+    more_callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+) -> bool:
     """Train until `total_steps`, going on from the newest checkpoint in the model directory.
 
     Args:
       config: the run, as `resolve_config` returned it.
       model_dir: a folder that `prepare_model_dir` has made or checked.
       strategy: what `make_strategy` returned for the config.
+      more_callbacks: act last after each step.
 
     Returns:
       True when all steps are done, False when a signal has stopped the run (which is saved).
 
     Raises:
       UserError: records or checkpoints that cannot be read, a loss that is not finite, a disk that
-        is full.
+        is full, memory that does not suffice.
     """
-    with strategy.scope():
+    with out_of_memory(training_advice(config)), strategy.scope():
         model = compile_model(config)
     checkpoints = Checkpoints(
         model_dir, config.train.keep_checkpoints, model=model, optimizer=model.optimizer
@@ -96,7 +105,7 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
     progress = callbacks.Progress(first_step, config.train.total_steps, config.batch_size)
     batches = make_train_batches(config, first_step).map(make_to_keras(model.output))
     try:
-        with _user_errors():
+        with out_of_memory(training_advice(config)), _user_errors():
             model.fit(
                 batches,
                 steps_per_epoch=config.train.total_steps - first_step,
@@ -105,6 +114,7 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
                     *_make_callbacks(config, model_dir, model, checkpoints, first_step),
                     progress,
                     stop,
+                    *more_callbacks,
                 ],
             )
     finally:
@@ -123,19 +133,21 @@ def compile_model(config: Config) -> tf.keras.Model:
         "local_mining": loss.local_mining,
     }
     losses = {
-        schema.EMBEDDING: (BatchHardTriplet(**triplet), loss.triplet_weight),
+        schema.EMBEDDING: (build_metric_loss(loss), loss.triplet_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
         schema.KEYPOINTS: (KeypointsLoss(loss.keypoints_foreground), loss.keypoints_weight),
         schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),
     }
     losses = {name: pair for name, pair in losses.items() if name in model.output}
     model.compile(
-        optimizer=build_optimizer(config.optimizer),
+        optimizer=build_optimizer(
+            config.optimizer, frozen=backbone_model(model).trainable_variables
+        ),
         loss={name: function for name, (function, _) in losses.items()},
         loss_weights={name: weight for name, (_, weight) in losses.items()},
         metrics={schema.EMBEDDING: [ActiveTriplets(**triplet), EmbeddingNorm()]},
     )
-    model.optimizer.build(model.trainable_variables)
+    make_slots(model.optimizer, model.trainable_variables)
     return model
 
 
@@ -189,6 +201,11 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step):
         ),
         *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
         *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        FreezeBackbone(
+            first_step,
+            steps=config.optimizer.freeze_backbone_steps,
+            backbone=backbone_model(model),
+        ),
     ]
 
 
@@ -199,6 +216,11 @@ def _make_evaluation(config, model_dir, model, first_step, writer):
         # A set of one's own may be for training alone.
         print(f"no evaluation: {config.data.data_dir} has no split {' and no split '.join(absent)}")
         return []
+
+    def compute_figures():
+        with averaged_weights(model):
+            return summarize(evaluate_model(embedding_model(model), config))
+
     return [
         callbacks.Evaluate(
             first_step,
@@ -206,7 +228,7 @@ def _make_evaluation(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            figures=lambda: summarize(evaluate_model(embedding_model(model), config)),
+            figures=compute_figures,
         )
     ]
 
@@ -218,6 +240,11 @@ def _make_pictures(config, model_dir, model, first_step, writer):
     batch = next(iter(make_train_batches(config, 0).take(1)))
     every_kth = slice(None, None, config.data.images_per_identity)
     shown = {name: values[every_kth][:8] for name, values in batch.items()}
+
+    def draw():
+        with averaged_weights(model):
+            return draw_attention(shown, model(shown[schema.IMAGE], training=False))
+
     return [
         callbacks.Pictures(
             first_step,
@@ -225,7 +252,7 @@ def _make_pictures(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            draw=lambda: draw_attention(shown, model(shown[schema.IMAGE], training=False)),
+            draw=draw,
         )
     ]
 
