@@ -93,6 +93,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_name_and_step(tmp_path):
         ("embedding_loss", "loss/triplet"),
         ("logits_loss", "loss/identity"),
         ("embedding_active_triplets", "active_triplets"),
+        ("embedding_embedding_norm", "embedding_norm"),
+        ("embedding_norm", "embedding_norm"),
     ],
 )
 def test_scalar_names(key, name):
