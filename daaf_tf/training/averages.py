@@ -18,16 +18,20 @@ def averaged_weights(model: tf.keras.Model) -> Iterator[None]:
     """Let a model hold the averages of its weights, and afterwards the same weights as before.
 
     Args:
-      model: a compiled model; without EMA nothing happens to it.
+      model: the model that is trained; to one without EMA nothing happens.
     """
+    optimizer = getattr(model, "optimizer", None)
     # With mixed_float16 Keras wraps the optimizer.
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not getattr(optimizer, "use_ema", False):
         yield
         return
-    weights = model.get_weights()
-    optimizer.assign_averages(model.trainable_variables)
+    # Not all weights: replicas have batch-norm statistics of their own, and only their mean could
+    # be read and written.
+    variables = model.trainable_variables
+    weights = tf.keras.backend.batch_get_value(variables)
+    optimizer.assign_averages(variables)
     try:
         yield
     finally:
-        model.set_weights(weights)
+        tf.keras.backend.batch_set_value(list(zip(variables, weights)))
