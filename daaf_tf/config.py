@@ -15,7 +15,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.sections.data import DataConfig
 from daaf_tf.sections.loss import LossConfig
 from daaf_tf.sections.model import BNNECK, ModelConfig
-from daaf_tf.sections.optimizer import OptimizerConfig
+from daaf_tf.sections.optimizer import FROM_ADDONS, OptimizerConfig
 from daaf_tf.sections.train import EvalConfig, TrainConfig
 
 
@@ -44,6 +44,13 @@ class Config:
             raise UserError(
                 f"--head={BNNECK} with --identity_weight=0: nothing would teach the batch norm "
                 "that gives the embedding; give the id loss a weight, say --identity_weight=1"
+            )
+
+        if self.loss.centre_weight and self.optimizer.optimizer in FROM_ADDONS:
+            raise UserError(
+                f"--centre_weight={self.loss.centre_weight} does not go with "
+                f"--optimizer={self.optimizer.optimizer}, which has no rate of their own for the "
+                "centres: expected --optimizer=adam or sgd"
             )
 
     @property

@@ -12,7 +12,7 @@ CHOSEN = {
     "data_dir": "a folder/records=1",
 }
 # What another value of a setting wants beside it, to go together with the rest.
-BESIDE = {"head": {"identity_weight": 1.0}}
+BESIDE = {"head": {"identity_weight": 1.0}, "metric_loss": {"margin": "0.3"}}
 
 
 def other_value(name):

@@ -155,6 +155,23 @@ def test_bad_margin(margin):
         ({"triplet_weight": 0}, "--triplet_weight=0 and --identity_weight=0"),
         ({"images_per_identity": 1}, "--images_per_identity=1: .* 2 or more"),
         ({"head": "bnneck"}, "--head=bnneck with --identity_weight=0: .* --identity_weight=1"),
+        ({"metric_loss": "semi_hard"}, "--metric_loss=semi_hard has no soft margin: .*--margin=1"),
+        (
+            {"metric_loss": "lifted", "margin": "1", "metric": "cosine"},
+            "--metric=cosine: --metric_loss=lifted knows --metric=euclidean only",
+        ),
+        (
+            {"optimizer": "lamb", "centre_weight": 0.1},
+            "--centre_weight=0.1 does not go with --optimizer=lamb",
+        ),
+        (
+            {"optimizer": "lamb", "ema_momentum": 0.9},
+            "--ema_momentum=0.9 does not go with --optimizer=lamb: expected .*adam or sgd",
+        ),
+        (
+            {"optimizer": "radam_lookahead", "freeze_backbone_steps": 5},
+            "--freeze_backbone_steps=5 does not go with --optimizer=radam_lookahead",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together(values, message):

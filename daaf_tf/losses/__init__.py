@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daaf_tf.losses.attention import KeypointsLoss, MaskLoss, keypoints_loss, mask_loss
 from daaf_tf.losses.centre import CentreLoss, centre_loss
+from daaf_tf.losses.comparison import AddonsLoss, build_metric_loss, compute_addons_loss
 from daaf_tf.losses.distances import compute_pairwise_distances, compute_row_distances
 from daaf_tf.losses.identity import IdentityLoss, identity_loss
 from daaf_tf.losses.triplet import (
@@ -17,6 +18,7 @@ from daaf_tf.losses.triplet import (
 
 __all__ = [
     "ActiveTriplets",
+    "AddonsLoss",
     "BatchHardTriplet",
     "CentreLoss",
     "EmbeddingNorm",
@@ -25,7 +27,9 @@ __all__ = [
     "MaskLoss",
     "batch_hard",
     "active_share",
+    "build_metric_loss",
     "centre_loss",
+    "compute_addons_loss",
     "compute_pairwise_distances",
     "compute_row_distances",
     "gather_over_replicas",

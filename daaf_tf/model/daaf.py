@@ -107,7 +107,7 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
-    """Cut a network down to its backbone; it shares the network's weights.
+    """Cut a network down to its backbone; it shares the network's layers and weights.
 
     Args:
       model: a model that `build_daaf` made.

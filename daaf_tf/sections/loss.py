@@ -10,18 +10,29 @@ from daaf_tf.settings import Section, setting
 
 SOFT_MARGIN = "soft"
 
+# Values of --metric_loss.
+BATCH_HARD = "batch_hard"
+SEMI_HARD = "semi_hard"
+LIFTED = "lifted"
+
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig(Section):
     """Terms of the loss and their weights."""
 
+    metric_loss: str = setting(
+        BATCH_HARD,
+        "Loss on the embeddings; semi_hard and lifted, for comparison, are those of "
+        "tensorflow-addons (Python 3.9 to 3.11).",
+        choices=(BATCH_HARD, SEMI_HARD, LIFTED),
+    )
     margin: str = setting(SOFT_MARGIN, "Triplet margin: 'soft' (softplus) or a number.")
     metric: str = setting(
         "euclidean",
         "Distance of the triplet loss.",
         choices=("euclidean", "squared_euclidean", "cosine"),
     )
-    triplet_weight: float = setting(1.0, "Weight of the batch-hard triplet loss.", minimum=0)
+    triplet_weight: float = setting(1.0, "Weight of the loss on the embeddings.", minimum=0)
     identity_weight: float = setting(
         0.0, "Weight of the id cross-entropy; 0: no logits output.", minimum=0
     )
@@ -48,7 +59,7 @@ class LossConfig(Section):
     )
 
     def check(self) -> None:
-        """Check the margin, and that something teaches the embedding."""
+        """Check margin and metric, and that something teaches the embedding."""
         if self.margin != SOFT_MARGIN:
             try:
                 number = float(self.margin)
@@ -56,6 +67,15 @@ class LossConfig(Section):
                 number = math.nan
             if not (math.isfinite(number) and number >= 0):
                 raise UserError(f"--margin={self.margin}: expected 'soft' or a number of 0 or more")
+        elif self.metric_loss != BATCH_HARD:
+            raise UserError(
+                f"--metric_loss={self.metric_loss} has no soft margin: expected a number, e.g. "
+                "--margin=1"
+            )
+        if self.metric_loss == LIFTED and self.metric != "euclidean":
+            raise UserError(
+                f"--metric={self.metric}: --metric_loss={LIFTED} knows --metric=euclidean only"
+            )
         if not (self.triplet_weight or self.identity_weight):
             raise UserError(
                 "--triplet_weight=0 and --identity_weight=0: nothing would teach the embedding"

@@ -117,11 +117,12 @@ class Scalars(StepCallback):
     def _check_finite(step: int, logs: dict[str, float]) -> None:
         bad = [name for name, value in logs.items() if not math.isfinite(value)]
         if bad:
-            # The parts before their sum: the part is what went wrong.
-            name = next((name for name in bad if name != "loss"), bad[0])
+            # The parts before their sum, and losses before metrics: what went wrong comes first.
+            name = next((name for name in bad if name.endswith("_loss")), bad[0])
             raise UserError(
                 f"step {step}: {scalar_name(name)} is {logs[name]}; training has stopped, no "
-                "checkpoint was written after it. Lower --learning_rate, or use --precision=float32"
+                "checkpoint was written after it. Lower --learning_rate, lengthen --warmup_steps, "
+                "set --clip_norm (e.g. 1), or use --precision=float32"
             )
 
 
@@ -138,6 +139,8 @@ def scalar_name(name: str) -> str:
     }
     if name in terms:
         return f"loss/{terms[name]}"
+    if name == "embedding_norm":  # Keras sets no output's name before it if there is only one
+        return name
     return name.removeprefix(f"{schema.EMBEDDING}_").removeprefix(f"{schema.FEATURE}_")
 
 

@@ -16,6 +16,8 @@ from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.retrieval import RetrievalResult, evaluate
 from daaf_tf.training.checkpoints import Checkpoints
+from daaf_tf.training.memory import out_of_memory
+from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.views import compute_viewed_size, make_views
 
 
@@ -39,6 +41,8 @@ class Features:
 def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
     """Build the embedding model of a run with the weights of its newest checkpoint, in float32.
 
+    Where the run keeps moving averages of its weights (EMA), these are taken.
+
     Args:
       config: the run's config, see `checkpoints.read_config`.
       model_dir: its model directory.
@@ -52,11 +56,17 @@ def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model
     tf.keras.mixed_precision.set_global_policy("float32")
     # How replicas normalise together is of no concern to one: the plain graph is the faster one.
     model = build_daaf(config.replace(sync_batch_norm=False))
-    step, problems = Checkpoints(model_dir, model=model).restore()
+    parts = {"model": model}
+    if config.optimizer.ema_momentum:
+        parts["optimizer"] = build_optimizer(config.optimizer)
+        parts["optimizer"].build(model.trainable_variables)
+    step, problems = Checkpoints(model_dir, **parts).restore()
     for problem in problems:
         print(f"warning: {problem}")
     if step is None:
         raise UserError(f"--model_dir={model_dir}: there is no checkpoint yet; train first")
+    if config.optimizer.ema_momentum:
+        parts["optimizer"].assign_averages(model.trainable_variables)
     return embedding_model(model), step
 
 
@@ -72,7 +82,7 @@ def compute_features(
       progress: show a progress bar.
 
     Raises:
-      UserError: records that are missing or corrupt.
+      UserError: records that are missing or corrupt, or memory that does not suffice.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
@@ -82,7 +92,8 @@ def compute_features(
     parts = {name: [] for name in (schema.PERSON_ID, schema.CAMERA_ID, schema.FILENAME)}
     features = []
     batches = make_eval_batches(config, split, compute_viewed_size(config))
-    with tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False) as bar:
+    bar = tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False)
+    with bar, out_of_memory(f"Lower --eval_batch_size={config.eval.eval_batch_size}"):
         for batch in batches:
             views = make_views(batch[schema.IMAGE], config)
             features.append(np.mean([embed(view).numpy() for view in views], axis=0))

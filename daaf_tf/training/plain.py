@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from daaf_tf.config import Config
 from daaf_tf.model import build_daaf
+from daaf_tf.training.averages import averaged_weights
 from daaf_tf.training.callbacks import StepCallback, is_due
 from daaf_tf.training.workers import Workers
 
@@ -50,7 +51,8 @@ class PlainCopy(StepCallback):
 
     def refresh(self) -> None:
         """Take over the weights; all workers must do so at the same time."""
-        self.copy.set_weights(self._trained.get_weights())
+        with averaged_weights(self._trained):
+            self.copy.set_weights(self._trained.get_weights())
 
 
 def make_shown(

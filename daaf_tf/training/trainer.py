@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
@@ -17,22 +17,25 @@ from daaf_tf.data.records import read_manifest
 from daaf_tf.errors import UserError
 from daaf_tf.losses import (
     ActiveTriplets,
-    BatchHardTriplet,
     CentreLoss,
     EmbeddingNorm,
     IdentityLoss,
     KeypointsLoss,
     MaskLoss,
+    build_metric_loss,
 )
 from daaf_tf.model import backbone_model, build_daaf, embedding_model
 from daaf_tf.model.weight_files import WeightFile
 from daaf_tf.model.weights import load_weights
 from daaf_tf.training import callbacks
+from daaf_tf.training.averages import averaged_weights
 from daaf_tf.training.checkpoints import Checkpoints, has_checkpoint
 from daaf_tf.training.evaluation import evaluate_model, summarize
+from daaf_tf.training.freezing import FreezeBackbone
 from daaf_tf.training.inputs import distribute_batches
+from daaf_tf.training.memory import out_of_memory, training_advice
 from daaf_tf.training.metrics_file import forget_after
-from daaf_tf.training.optimizers import build_optimizer
+from daaf_tf.training.optimizers import build_optimizer, make_slots
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.plain import PlainCopy, make_shown
 from daaf_tf.training.pretrained import read_pretrained
@@ -70,31 +73,38 @@ def resolve_config(config: Config) -> Config:
     return config.replace(**found)
 
 
-def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> bool:
+def train(
+    config: Config,
+    model_dir: str,
+    strategy: tf.distribute.Strategy,
+    more_callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+) -> bool:
     """Train until `total_steps`, going on from the newest checkpoint in the model directory.
 
     Args:
       config: the run, as `resolve_config` returned it.
       model_dir: a folder that `prepare_model_dir` has made or checked.
       strategy: what `make_strategy` returned for the config.
+      more_callbacks: act last after each step.
 
     Returns:
       True when all steps are done, False when a signal has stopped the run (which is saved).
 
     Raises:
       UserError: records, checkpoints or pre-trained weights that cannot be read or do not fit, a
-        loss that is not finite, a disk that is full; another worker that was lost, has other flags,
-        or finds another checkpoint.
+        loss that is not finite, a disk that is full, memory that does not suffice; another worker
+        that was lost, has other flags, or finds another checkpoint.
     """
     workers = Workers(strategy)
-    with _user_errors(), workers.named_when_lost(model_dir):
-        done = _train(config, model_dir, strategy, workers)
+    advice = training_advice(config)
+    with out_of_memory(advice), _user_errors(), workers.named_when_lost(model_dir):
+        done = _train(config, model_dir, strategy, workers, more_callbacks)
         # The end of one is the end of all: the chief may still be evaluating.
         workers.gather()
         return done
 
 
-def _train(config, model_dir, strategy, workers):
+def _train(config, model_dir, strategy, workers, more_callbacks):
     settings = config.train
     weights = None if has_checkpoint(model_dir) else read_pretrained(config)
     with strategy.scope():
@@ -131,7 +141,7 @@ def _train(config, model_dir, strategy, workers):
             distribute_batches(config, first_step, make_to_keras(model.output), strategy),
             steps_per_epoch=settings.total_steps - first_step,
             verbose=0,
-            callbacks=[*periodic, progress, stop],
+            callbacks=[*periodic, progress, stop, *more_callbacks],
         )
     finally:
         progress.close()
@@ -170,7 +180,7 @@ def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras
     }
     compared = schema.FEATURE if schema.FEATURE in model.output else schema.EMBEDDING
     losses = {
-        compared: (BatchHardTriplet(**triplet), loss.triplet_weight),
+        compared: (build_metric_loss(loss), loss.triplet_weight),
         schema.CENTRE_DISTANCES: (CentreLoss(), loss.centre_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
         schema.KEYPOINTS: (KeypointsLoss(loss.keypoints_foreground), loss.keypoints_weight),
@@ -178,14 +188,18 @@ def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras
     }
     losses = {name: pair for name, pair in losses.items() if name in model.output}
     model.compile(
-        optimizer=build_optimizer(config.optimizer, centre_weight=loss.centre_weight),
+        optimizer=build_optimizer(
+            config.optimizer,
+            centre_weight=loss.centre_weight,
+            frozen=backbone_model(model).trainable_variables,
+        ),
         loss={name: function for name, (function, _) in losses.items()},
         loss_weights={name: weight for name, (_, weight) in losses.items()},
         metrics={compared: [ActiveTriplets(**triplet), EmbeddingNorm()]},
     )
     # Each replica gives the metrics over all of them; with several workers Keras would add them up.
     model.distribute_reduction_method = "first"
-    model.optimizer.build(model.trainable_variables)
+    make_slots(model.optimizer, model.trainable_variables)
     return model
 
 
@@ -252,6 +266,11 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
         ),
         *copying,
         *chiefs,
+        FreezeBackbone(
+            first_step,
+            steps=config.optimizer.freeze_backbone_steps,
+            backbone=backbone_model(model),
+        ),
     ]
 
 
@@ -262,6 +281,11 @@ def _make_evaluation(config, model_dir, model, first_step, writer, workers):
         # A set of one's own may be for training alone.
         print(f"no evaluation: {config.data.data_dir} has no split {' and no split '.join(absent)}")
         return []
+
+    def compute_figures():
+        with averaged_weights(model):
+            return summarize(evaluate_model(embedding_model(model), config))
+
     return [
         callbacks.Evaluate(
             first_step,
@@ -269,9 +293,7 @@ def _make_evaluation(config, model_dir, model, first_step, writer, workers):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            figures=workers.alone(
-                lambda: summarize(evaluate_model(embedding_model(model), config))
-            ),
+            figures=workers.alone(compute_figures),
         )
     ]
 
@@ -283,6 +305,11 @@ def _make_pictures(config, model_dir, model, first_step, writer, workers):
     batch = next(iter(make_train_batches(config, 0).take(1)))
     every_kth = slice(None, None, config.data.images_per_identity)
     shown = {name: values[every_kth][:8] for name, values in batch.items()}
+
+    def draw():
+        with averaged_weights(model):
+            return draw_attention(shown, model(shown[schema.IMAGE], training=False))
+
     return [
         callbacks.Pictures(
             first_step,
@@ -290,9 +317,7 @@ def _make_pictures(config, model_dir, model, first_step, writer, workers):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            draw=workers.alone(
-                lambda: draw_attention(shown, model(shown[schema.IMAGE], training=False))
-            ),
+            draw=workers.alone(draw),
         )
     ]
 

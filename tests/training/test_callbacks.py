@@ -97,6 +97,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_by_name_and_step(tmp_path):
         ("centre_distances_loss", "loss/centre"),
         ("embedding_active_triplets", "active_triplets"),
         ("feature_active_triplets", "active_triplets"),
+        ("embedding_embedding_norm", "embedding_norm"),
+        ("embedding_norm", "embedding_norm"),
     ],
 )
 def test_scalar_names(key, name):
