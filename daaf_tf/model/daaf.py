@@ -56,6 +56,7 @@ def build_daaf(config: Config) -> tf.keras.Model:
             )
         outputs[schema.LOGITS] = identity_head(embedding, num_identities=model.num_identities)
     decoder = {
+        "deconvs": model.decoder_deconvs,
         "channels": model.decoder_channels,
         "kernel_size": model.decoder_kernel_size,
         "norm": model.decoder_norm,

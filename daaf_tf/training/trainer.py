@@ -12,6 +12,7 @@ import tensorflow as tf
 from daaf_tf import schema
 from daaf_tf.config import Config, flat
 from daaf_tf.data import make_train_batches
+from daaf_tf.data.held_out import count_trained
 from daaf_tf.data.pipeline import user_error
 from daaf_tf.data.records import read_manifest
 from daaf_tf.errors import UserError
@@ -26,7 +27,7 @@ from daaf_tf.losses import (
 from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.training import callbacks
 from daaf_tf.training.checkpoints import Checkpoints
-from daaf_tf.training.evaluation import evaluate_model, summarize
+from daaf_tf.training.evaluation import evaluate_model, measure_attention, summarize
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.schedules import compute_learning_rate
@@ -45,13 +46,15 @@ def resolve_config(config: Config) -> Config:
     manifest = splits[schema.TRAIN]
     shards = "".join(shard["sha256"] for shard in manifest["shards"])
     found = {
-        "num_identities": len(manifest["images_per_label"]),
+        "num_identities": count_trained(len(manifest["images_per_label"]), config.data),
         "train_digest": hashlib.sha256(shards.encode()).hexdigest()[:16],
     }
+    held_out = config.data.held_out_identities
+    held_out = f" beside --held_out_identities={held_out}" if held_out else ""
     if found["num_identities"] < config.data.identities_per_batch:
         raise UserError(
             f"--identities_per_batch={config.data.identities_per_batch}, but {folder} holds only "
-            f"{found['num_identities']} training identities; lower the flag"
+            f"{found['num_identities']} training identities{held_out}; lower the flag"
         )
     for name, wanted in flat(config).items():
         if name in found and wanted and wanted != found[name]:
@@ -125,7 +128,10 @@ def compile_model(config: Config) -> tf.keras.Model:
     losses = {
         schema.EMBEDDING: (BatchHardTriplet(**triplet), loss.triplet_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
-        schema.KEYPOINTS: (KeypointsLoss(loss.keypoints_foreground), loss.keypoints_weight),
+        schema.KEYPOINTS: (
+            KeypointsLoss(loss.keypoints_foreground, loss.keypoints_loss),
+            loss.keypoints_weight,
+        ),
         schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),
     }
     losses = {name: pair for name, pair in losses.items() if name in model.output}
@@ -181,14 +187,15 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step):
             learning_rate=lambda step: compute_learning_rate(step, config.optimizer),
             batch_size=config.batch_size,
         ),
+        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
+        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        # After what is done at a step: a run that is killed before that is on disk does it again.
         callbacks.SaveCheckpoints(
             first_step,
             every=settings.checkpoint_every,
             total_steps=settings.total_steps,
             checkpoints=checkpoints,
         ),
-        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
-        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
     ]
 
 
@@ -206,7 +213,10 @@ def _make_evaluation(config, model_dir, model, first_step, writer):
             total_steps=config.train.total_steps,
             writer=writer,
             model_dir=model_dir,
-            figures=lambda: summarize(evaluate_model(embedding_model(model), config)),
+            figures=lambda: {
+                **summarize(evaluate_model(embedding_model(model), config)),
+                **measure_attention(model, config),
+            },
         )
     ]
 
