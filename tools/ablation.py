@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import sys
+from collections.abc import Iterable
 
 from daaf_tf import flags
 from daaf_tf.config import Config
@@ -31,7 +32,7 @@ def main() -> None:
     from daaf_tf.training import ablation
 
     ablation.check_config(config)
-    runs = ablation.plan_runs(seeds)
+    runs = ablation.plan_runs(seeds, parse_variants(FLAGS.variants, ablation.VARIANTS))
     with locked(FLAGS.output_dir) as lock:
         settings = os.path.join(FLAGS.output_dir, "settings.flags")
         curves = {run: read(config, run) for run in runs}
@@ -64,6 +65,18 @@ def parse_seeds(text: str) -> list[int]:
     for seed in seeds:
         Config().replace(seed=seed)
     return seeds
+
+
+def parse_variants(text: str, known: Iterable[str]) -> list[str]:
+    """Return the names of --variants.
+
+    Raises:
+      UserError: an unknown or a repeated name.
+    """
+    variants = text.split(",") if text else list(known)
+    if set(variants) - set(known) or len(set(variants)) < len(variants):
+        raise UserError(f"--variants={text}: expected some of {','.join(known)}, each once")
+    return variants
 
 
 def read(config: Config, run) -> list[dict[str, float]]:
@@ -122,6 +135,9 @@ def locked(folder: str):
 if __name__ == "__main__":
     flags.define_settings()
     flags.DEFINE_string("output_dir", None, "Folder of the ablation: made, or gone on with.")
-    flags.DEFINE_string("seeds", "1,2,3", "Seeds, separated by commas; 4 runs each.")
+    flags.DEFINE_string("seeds", "1,2,3", "Seeds, separated by commas.")
+    flags.DEFINE_string(
+        "variants", "", "Which of baseline, hab, pab and both, separated by commas; empty: all."
+    )
     flags.mark_flags_as_required(["data_dir", "output_dir"])
     flags.run(main)

@@ -68,9 +68,9 @@ class Spread:
     count: int
 
 
-def plan_runs(seeds: Iterable[int]) -> list[Run]:
+def plan_runs(seeds: Iterable[int], variants: Iterable[str] = tuple(VARIANTS)) -> list[Run]:
     """Return all runs in the order in which they are made: each seed's variants together."""
-    return [Run(variant, seed) for seed in seeds for variant in VARIANTS]
+    return [Run(variant, seed) for seed in seeds for variant in variants]
 
 
 def model_dir(output_dir: str, run: Run) -> pathlib.Path:
@@ -126,14 +126,17 @@ def read_curve(config: Config, folder: pathlib.Path) -> list[dict[str, float]]:
 
 
 def run_training(arguments: Sequence[str], keep_open: Sequence[int] = ()) -> int:
-    """Run `python -m daaf_tf.train` in a process of its own and return its exit code.
+    """Run `python -m daaf_tf.train` in a process of its own.
 
-    Ctrl-C and SIGTERM are handed on to it as Ctrl-C: it finishes its step, saves, and ends with
-    130; a second Ctrl-C ends it at once.
+    Ctrl-C and SIGTERM are handed on to it as Ctrl-C: it finishes its step, saves and ends; a second
+    Ctrl-C ends it at once.
 
     Args:
       arguments: its flags.
       keep_open: file descriptors that it inherits.
+
+    Returns:
+      Its exit code; 130 if it was told to stop, even if it just had nothing left to do.
     """
     # A session of its own, else the terminal's Ctrl-C would reach it besides the one handed on.
     process = subprocess.Popen(
@@ -141,12 +144,18 @@ def run_training(arguments: Sequence[str], keep_open: Sequence[int] = ()) -> int
         start_new_session=True,
         pass_fds=keep_open,
     )
+    received = []
+
+    def hand_on(number, frame):
+        received.append(number)
+        process.send_signal(signal.SIGINT)
+
     previous = {
-        number: signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        return process.wait()
+        code = process.wait()
+        return 130 if received and code in (0, -signal.SIGINT) else code
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
