@@ -60,13 +60,13 @@ class Config:
 
     @property
     def target_size(self) -> tuple[int, int]:
-        """Height and width of mask and keypoint maps: four doublings of the last feature map.
+        """Height and width of mask and keypoint maps: the last feature map, so many times doubled.
 
         The last feature map has 1/32 of the image (1/16 with last stride 1), rounded up.
         """
         reduction = 16 * self.model.last_stride
         return tuple(
-            16 * math.ceil(size / reduction)
+            2**self.model.decoder_deconvs * math.ceil(size / reduction)
             for size in (self.data.image_height, self.data.image_width)
         )
 

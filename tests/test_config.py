@@ -226,14 +226,17 @@ def test_batch_size():
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "last_stride", "target"),
+    ("height", "width", "last_stride", "deconvs", "target"),
     [
-        (256, 128, 2, (128, 64)),
-        (256, 128, 1, (256, 128)),
-        (255, 129, 2, (128, 80)),
-        (32, 33, 1, (32, 48)),
+        (256, 128, 2, 4, (128, 64)),
+        (256, 128, 1, 4, (256, 128)),
+        (255, 129, 2, 4, (128, 80)),
+        (32, 33, 1, 4, (32, 48)),
+        (128, 64, 1, 3, (64, 32)),
     ],
 )
-def test_target_size_is_sixteen_times_the_last_feature_map(height, width, last_stride, target):
-    config = Config().replace(image_height=height, image_width=width, last_stride=last_stride)
+def test_target_size_is_the_last_feature_maps_doubled(height, width, last_stride, deconvs, target):
+    config = Config().replace(
+        image_height=height, image_width=width, last_stride=last_stride, decoder_deconvs=deconvs
+    )
     assert config.target_size == target

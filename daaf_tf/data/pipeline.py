@@ -19,6 +19,7 @@ from daaf_tf.data.augment import (
     draw_transformations,
 )
 from daaf_tf.data.closing import Calls
+from daaf_tf.data.held_out import count_trained
 from daaf_tf.data.photometric import make_photometric
 from daaf_tf.data.preprocess import decode_image, preprocess_image
 from daaf_tf.data.records import RecordReader, parse_example
@@ -74,7 +75,7 @@ def make_train_batches(
     data = config.data
     reader = RecordReader(data.data_dir, schema.TRAIN)
     sampler = BatchSampler(
-        reader.images_per_label,
+        reader.images_per_label[: count_trained(len(reader.images_per_label), data)],
         seed=data.seed,
         identities_per_batch=data.identities_per_batch,
         images_per_identity=data.images_per_identity,

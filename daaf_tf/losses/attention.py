@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from daaf_tf.errors import UserError
 
-MASK_LOSSES = ("mse", "bce")
+MAP_LOSSES = ("mse", "bce")
 
 # Cross-entropy sees probabilities of at least this, what float32 resolves just below 1.
 SMALLEST_PROBABILITY = 1e-7
@@ -39,24 +39,19 @@ def mask_loss(
     Raises:
       UserError: an unknown kind.
     """
-    if kind not in MASK_LOSSES:
-        raise UserError(f"mask loss {kind!r}: expected one of {', '.join(MASK_LOSSES)}")
     targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
-    if kind == "mse":
-        values = tf.math.squared_difference(predictions, targets)
-    else:
-        values = -targets * _safe_log(predictions) - (1.0 - targets) * _safe_log(1.0 - predictions)
-    return _mean_per_sample(values, presence)
+    return _mean_per_sample(_pixel_loss(targets, predictions, kind), presence)
 
 
 def keypoints_loss(
     targets: tf.Tensor,
     predictions: tf.Tensor,
     *,
+    kind: str = "mse",
     foreground: float = 0.0,
     presence: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Compute the mean weighted squared error over all pixels of the 17 maps of each sample.
+    """Compute the mean weighted loss over all pixels of the 17 maps of each sample.
 
     One plain mean over 17 maps equals the paper's sum over six joint groups of group mean times
     5/17, 2/17, 2/17, 4/17, 2/17, 2/17: the weights are the groups' shares of the joints.
@@ -64,6 +59,8 @@ def keypoints_loss(
     Args:
       targets: [B, h, w, 17] in 0..1.
       predictions: [B, h, w, 17] in 0..1, any float dtype; computed in float32.
+      kind: as in `mask_loss`. After a sigmoid the gradient of the squared error is next to nothing
+        where a map is close to 0, as all of it is at the start; that of cross-entropy is not.
       foreground: F of the pixel weight 1 + F x target. The mean is over pixels, not over weights,
         so F adds to the loss. With 0 predicting nothing anywhere is already a good answer, since a
         joint covers about one pixel in a hundred.
@@ -71,10 +68,21 @@ def keypoints_loss(
 
     Returns:
       [B] float32.
+
+    Raises:
+      UserError: an unknown kind.
     """
     targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
-    squares = tf.math.squared_difference(predictions, targets)
-    return _mean_per_sample((1.0 + foreground * targets) * squares, presence)
+    values = _pixel_loss(targets, predictions, kind)
+    return _mean_per_sample((1.0 + foreground * targets) * values, presence)
+
+
+def _pixel_loss(targets: tf.Tensor, predictions: tf.Tensor, kind: str) -> tf.Tensor:
+    if kind not in MAP_LOSSES:
+        raise UserError(f"map loss {kind!r}: expected one of {', '.join(MAP_LOSSES)}")
+    if kind == "mse":
+        return tf.math.squared_difference(predictions, targets)
+    return -targets * _safe_log(predictions) - (1.0 - targets) * _safe_log(1.0 - predictions)
 
 
 def _safe_log(probability: tf.Tensor) -> tf.Tensor:
@@ -111,16 +119,19 @@ class KeypointsLoss(tf.keras.losses.Loss):
 
     Args:
       foreground: F of the pixel weight 1 + F x target.
+      kind: "mse" or "bce".
     """
 
-    def __init__(self, foreground: float = 0.0, name: str = "keypoints_loss", **kwargs):
+    def __init__(
+        self, foreground: float = 0.0, kind: str = "mse", name: str = "keypoints_loss", **kwargs
+    ):
         super().__init__(name=name, **kwargs)
-        self._foreground = foreground
+        self._foreground, self._kind = foreground, kind
 
     def call(self, y_true, y_pred):
         """Return the loss of each sample, [B]."""
-        return keypoints_loss(y_true, y_pred, foreground=self._foreground)
+        return keypoints_loss(y_true, y_pred, kind=self._kind, foreground=self._foreground)
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {**super().get_config(), "foreground": self._foreground}
+        return {**super().get_config(), "foreground": self._foreground, "kind": self._kind}

@@ -19,8 +19,6 @@ from daaf_tf.model.resnet import BATCH_NORM
 
 layers = tf.keras.layers
 
-_NUM_DECONVS = 4  # 16x upsampling
-
 # Roughly the mean of the targets. A decoder starts there, flat: from the usual start (noise around
 # 0.5) it would spend its first steps, and the backbone's, on unlearning itself. The small kernel is
 # RetinaNet's (Lin et al., 2017, section 4.1).
@@ -29,22 +27,24 @@ _KEYPOINTS_PRIOR = 0.01
 _LAST_KERNEL_STDDEV = 0.01
 
 
-def holistic_attention(features, *, channels=64, kernel_size=3, norm=True):
+def holistic_attention(features, *, deconvs=4, channels=64, kernel_size=3, norm=True):
     """Predict the person's mask from all channels of the last feature map (HAB).
 
     Args:
       features: [B, h, w, C] float.
+      deconvs: number of deconvolutions N; each doubles height and width.
       channels: channels of each deconvolution.
       kernel_size: kernel size of each deconvolution, 2 or 3.
       norm: whether batch norm (and ReLU, but after the last) follow the deconvolutions.
 
     Returns:
-      [B, 16 h, 16 w, 1] float32 in 0..1, of a layer named `mask`.
+      [B, 2^N h, 2^N w, 1] float32 in 0..1, of a layer named `mask`.
     """
     x = _decoder(
         features,
         num_maps=1,
         prior=_MASK_PRIOR,
+        deconvs=deconvs,
         channels=channels,
         kernel_size=kernel_size,
         norm=norm,
@@ -53,19 +53,20 @@ def holistic_attention(features, *, channels=64, kernel_size=3, norm=True):
     return layers.Activation("sigmoid", dtype="float32", name=schema.MASK)(x)
 
 
-def partial_attention(features, *, channels=64, kernel_size=3, norm=True):
+def partial_attention(features, *, deconvs=4, channels=64, kernel_size=3, norm=True):
     """Predict the joints' maps, each group of joints from its own channels (PAB).
 
     The channels are cut into six groups of floor(C / 6); the rest (two of 2048) belongs to none.
 
     Args:
       features: [B, h, w, C] float, C at least 6.
+      deconvs: number of deconvolutions N; each doubles height and width.
       channels: channels of each deconvolution.
       kernel_size: kernel size of each deconvolution, 2 or 3.
       norm: whether batch norm (and ReLU, but after the last) follow the deconvolutions.
 
     Returns:
-      [B, 16 h, 16 w, 17] float32 in 0..1 in COCO order, of a layer named `keypoints`.
+      [B, 2^N h, 2^N w, 17] float32 in 0..1 in COCO order, of a layer named `keypoints`.
     """
     groups = ChannelGroups(len(schema.JOINT_GROUPS), name="pab_groups")(features)
     maps = [
@@ -73,6 +74,7 @@ def partial_attention(features, *, channels=64, kernel_size=3, norm=True):
             group,
             num_maps=len(joints),
             prior=_KEYPOINTS_PRIOR,
+            deconvs=deconvs,
             channels=channels,
             kernel_size=kernel_size,
             norm=norm,
@@ -108,11 +110,11 @@ class ChannelGroups(layers.Layer):
         return {**super().get_config(), "num_groups": self.num_groups}
 
 
-def _decoder(x, *, num_maps, prior, channels, kernel_size, norm, name):
-    """Upsample 16x by deconvolutions and map to `num_maps` sigmoid logits that start at `prior`."""
+def _decoder(x, *, num_maps, prior, deconvs, channels, kernel_size, norm, name):
+    """Upsample by deconvolutions and map to `num_maps` sigmoid logits that start at `prior`."""
     # The plain layer is also the fastest on CPUs: the same maths as sub-pixel convolutions took
     # 1.3 to 2 times as long in float32 and more than ten times as long in bfloat16.
-    for index in range(1, _NUM_DECONVS + 1):
+    for index in range(1, deconvs + 1):
         x = layers.Conv2DTranspose(
             channels,
             kernel_size,
@@ -123,7 +125,7 @@ def _decoder(x, *, num_maps, prior, channels, kernel_size, norm, name):
         )(x)
         if norm:
             x = layers.BatchNormalization(**BATCH_NORM, name=f"{name}_bn{index}")(x)
-            if index < _NUM_DECONVS:
+            if index < deconvs:
                 x = layers.ReLU(name=f"{name}_relu{index}")(x)
     return layers.Conv2D(
         num_maps,

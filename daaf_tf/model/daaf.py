@@ -52,6 +52,7 @@ def build_daaf(config: Config) -> tf.keras.Model:
     # Before the branches, so that one seed gives the same start with and without them.
     outputs = _build_head(features, config)
     decoder = {
+        "deconvs": model.decoder_deconvs,
         "channels": model.decoder_channels,
         "kernel_size": model.decoder_kernel_size,
         "norm": model.decoder_norm,

@@ -73,6 +73,12 @@ class DataConfig(Section):
         18, "P: distinct identities in a (global) batch.", minimum=2
     )
     images_per_identity: int = setting(4, "K: images of each identity in a batch.", minimum=1)
+    held_out_identities: int = setting(
+        0,
+        "Training identities, the last ones, that are not trained on: how well masks and joints "
+        "are predicted is measured on them.",
+        minimum=0,
+    )
     seed: int = setting(
         1, "Seed of weights, sampling and augmentation.", minimum=0, maximum=2**32 - 1
     )

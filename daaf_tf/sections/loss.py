@@ -49,6 +49,11 @@ class LossConfig(Section):
         choices=("mse", "bce"),
     )
     keypoints_weight: float = setting(65.0, "Weight of the keypoint loss.", minimum=0)
+    keypoints_loss: str = setting(
+        "mse",
+        "Keypoint loss on 0..1 targets: mean squared error or cross-entropy.",
+        choices=("mse", "bce"),
+    )
     keypoints_foreground: float = setting(
         0.0,
         "F: a pixel of a map counts 1 + F x target, so that empty background cannot win.",

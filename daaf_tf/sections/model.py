@@ -48,6 +48,12 @@ class ModelConfig(Section):
     pab: bool = setting(
         True, "Train the partial attention branch (PAB), which predicts the keypoint maps."
     )
+    decoder_deconvs: int = setting(
+        4,
+        "Deconvolutions in each branch, each of which doubles the maps: 4 are published, 3 cost a "
+        "quarter.",
+        choices=(3, 4),
+    )
     decoder_channels: int = setting(
         64, "Channels of each deconvolution in the branches.", minimum=1
     )

@@ -19,6 +19,7 @@ import tqdm
 from daaf_tf import schema
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
+from daaf_tf.training.attention_metrics import ATTENTION_FIGURES
 from daaf_tf.training.checkpoints import PICTURE_FILE, Checkpoints
 from daaf_tf.training.finite import check_finite_state
 from daaf_tf.training.metrics_file import append_figures, has_figures
@@ -193,7 +194,7 @@ class Evaluate(StepCallback):
     """Rank the query records now and then; to TensorBoard and to `metrics.jsonl`."""
 
     def __init__(self, first_step, *, every, total_steps, writer, model_dir, figures: Callable):
-        """Call `figures()`, a dict of percentages, every so many steps and after the last one."""
+        """Call `figures()`, a dict of numbers, every so many steps and after the last one."""
         super().__init__(first_step)
         self._every, self._total_steps = every, total_steps
         self._writer, self._figures = writer, figures
@@ -220,11 +221,15 @@ class Evaluate(StepCallback):
         figures = self._figures()
         with self._writer.as_default(step=step):
             for name, value in figures.items():
-                tf.summary.scalar(f"retrieval/{name}", value)
+                group = "attention" if name in ATTENTION_FIGURES else "retrieval"
+                tf.summary.scalar(f"{group}/{name}", value)
         self._writer.flush()
         append_figures(self._model_dir, step, figures)
+        found = [name for name in ATTENTION_FIGURES if name in figures]
+        attention = [f", {name} {figures[name]:.3f}" for name in found]
         tqdm.tqdm.write(
             f"step {step}: mAP {figures['mAP']:.2f} (rectangle), rank-1 {figures['rank1']:.2f}"
+            + "".join(attention)
         )
 
 

@@ -12,9 +12,17 @@ import tqdm
 from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.data import make_eval_batches
+from daaf_tf.data.held_out import read_held_out
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.retrieval import RetrievalResult, evaluate
+from daaf_tf.training.attention_metrics import (
+    JOINT_ACCURACY,
+    MASK_IOU,
+    compute_joint_accuracy,
+    compute_mask_iou,
+    locate_joints,
+)
 from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
@@ -38,8 +46,8 @@ class Features:
     filenames: np.ndarray
 
 
-def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
-    """Build the embedding model of a run with the weights of its newest checkpoint, in float32.
+def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
+    """Build the whole network of a run with the weights of its newest checkpoint, in float32.
 
     Where the run keeps moving averages of its weights (EMA), these are taken.
 
@@ -67,6 +75,12 @@ def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model
         raise UserError(f"--model_dir={model_dir}: there is no checkpoint yet; train first")
     if config.optimizer.ema_momentum:
         parts["optimizer"].assign_averages(model.trainable_variables)
+    return model, step
+
+
+def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
+    """Do what `load_model` does, and cut the network down to its embedding model."""
+    model, step = load_model(config, model_dir)
     return embedding_model(model), step
 
 
@@ -141,3 +155,48 @@ def summarize(result: RetrievalResult) -> dict[str, float]:
     }
     ranks = {f"rank{k}": result.cmc[k - 1] for k in (1, 5, 10, 20) if k <= len(result.cmc)}
     return {name: round(100 * float(value), 4) for name, value in {**figures, **ranks}.items()}
+
+
+def measure_attention(model: tf.keras.Model, config: Config) -> dict[str, float]:
+    """Measure what the branches predict on the held-out identities.
+
+    Args:
+      model: the whole network.
+      config: the run; see `read_held_out`.
+
+    Returns:
+      What there is to measure, as shares in 0..1: `mask_iou` with HAB, the mean over the images
+      with a mask, and `joint_accuracy` with PAB, see `attention_metrics`. Nothing where no identity
+      is held out, or where the held-out images have no annotation of the kind.
+
+    Raises:
+      UserError: records that are missing or corrupt.
+    """
+    names = [name for name in (schema.MASK, schema.KEYPOINTS) if name in model.output]
+    if not (names and config.data.held_out_identities):
+        return {}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
+    def predict(images):
+        outputs = model(images, training=False)
+        return {name: outputs[name] for name in names}
+
+    overlaps, places, truths = [], [], []
+    for batch in read_held_out(config):
+        maps = {name: output.numpy() for name, output in predict(batch.images).items()}
+        if schema.MASK in maps:
+            overlap = compute_mask_iou(maps[schema.MASK][..., 0], batch.masks)
+            overlaps.append(overlap[batch.has_mask])
+        if schema.KEYPOINTS in maps:
+            places.append(locate_joints(maps[schema.KEYPOINTS]))
+            truths.append(batch.joints)
+    figures = {}
+    if sum(map(len, overlaps)):
+        figures[MASK_IOU] = float(np.mean(np.concatenate(overlaps)))
+    if places:
+        figures[JOINT_ACCURACY] = compute_joint_accuracy(
+            np.concatenate(places),
+            np.concatenate(truths),
+            aspect=config.data.image_width / config.data.image_height,
+        )
+    return {name: round(value, 4) for name, value in figures.items() if np.isfinite(value)}

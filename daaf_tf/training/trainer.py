@@ -12,6 +12,7 @@ import tensorflow as tf
 from daaf_tf import schema
 from daaf_tf.config import Config, flat
 from daaf_tf.data import make_train_batches
+from daaf_tf.data.held_out import count_trained
 from daaf_tf.data.pipeline import user_error
 from daaf_tf.data.records import read_manifest
 from daaf_tf.errors import UserError
@@ -30,7 +31,7 @@ from daaf_tf.model.weights import load_weights
 from daaf_tf.training import callbacks
 from daaf_tf.training.averages import averaged_weights
 from daaf_tf.training.checkpoints import Checkpoints, has_checkpoint
-from daaf_tf.training.evaluation import evaluate_model, summarize
+from daaf_tf.training.evaluation import evaluate_model, measure_attention, summarize
 from daaf_tf.training.freezing import FreezeBackbone
 from daaf_tf.training.inputs import distribute_batches
 from daaf_tf.training.memory import out_of_memory, training_advice
@@ -56,13 +57,15 @@ def resolve_config(config: Config) -> Config:
     manifest = splits[schema.TRAIN]
     shards = "".join(shard["sha256"] for shard in manifest["shards"])
     found = {
-        "num_identities": len(manifest["images_per_label"]),
+        "num_identities": count_trained(len(manifest["images_per_label"]), config.data),
         "train_digest": hashlib.sha256(shards.encode()).hexdigest()[:16],
     }
+    held_out = config.data.held_out_identities
+    held_out = f" beside --held_out_identities={held_out}" if held_out else ""
     if found["num_identities"] < config.data.identities_per_batch:
         raise UserError(
             f"--identities_per_batch={config.data.identities_per_batch}, but {folder} holds only "
-            f"{found['num_identities']} training identities; lower the flag"
+            f"{found['num_identities']} training identities{held_out}; lower the flag"
         )
     for name, wanted in flat(config).items():
         if name in found and wanted and wanted != found[name]:
@@ -183,7 +186,10 @@ def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras
         compared: (build_metric_loss(loss), loss.triplet_weight),
         schema.CENTRE_DISTANCES: (CentreLoss(), loss.centre_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
-        schema.KEYPOINTS: (KeypointsLoss(loss.keypoints_foreground), loss.keypoints_weight),
+        schema.KEYPOINTS: (
+            KeypointsLoss(loss.keypoints_foreground, loss.keypoints_loss),
+            loss.keypoints_weight,
+        ),
         schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),
     }
     losses = {name: pair for name, pair in losses.items() if name in model.output}
@@ -256,6 +262,9 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
             learning_rate=lambda step: compute_learning_rate(step, config.optimizer),
             batch_size=config.batch_size,
         ),
+        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
+        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        # After what is done at a step: a run that is killed before that is on disk does it again.
         callbacks.SaveCheckpoints(
             first_step,
             every=settings.checkpoint_every,
@@ -284,7 +293,10 @@ def _make_evaluation(config, model_dir, model, first_step, writer, workers):
 
     def compute_figures():
         with averaged_weights(model):
-            return summarize(evaluate_model(embedding_model(model), config))
+            return {
+                **summarize(evaluate_model(embedding_model(model), config)),
+                **measure_attention(model, config),
+            }
 
     return [
         callbacks.Evaluate(

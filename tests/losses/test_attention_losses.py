@@ -27,12 +27,14 @@ def test_mask_loss_equals_numpy(kind):
     np.testing.assert_allclose(losses, values.mean(axis=(1, 2, 3)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["mse", "bce"])
 @pytest.mark.parametrize("foreground", [0.0, 50.0])
-def test_keypoints_loss_equals_numpy(foreground):
+def test_keypoints_loss_equals_numpy(foreground, kind):
     targets, predictions = random_maps(2, channels=17)
     t, p = targets.astype(np.float64), predictions.astype(np.float64)
-    expected = ((1 + foreground * t) * (p - t) ** 2).mean(axis=(1, 2, 3))
-    losses = keypoints_loss(targets, predictions, foreground=foreground)
+    values = (p - t) ** 2 if kind == "mse" else -(t * np.log(p) + (1 - t) * np.log(1 - p))
+    expected = ((1 + foreground * t) * values).mean(axis=(1, 2, 3))
+    losses = keypoints_loss(targets, predictions, foreground=foreground, kind=kind)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
@@ -74,6 +76,11 @@ LOSSES = {
         lambda t, p, **presence: keypoints_loss(t, p, foreground=50.0, **presence),
         KeypointsLoss(50.0),
     ),
+    "keypoints by cross-entropy": (
+        17,
+        lambda t, p, **presence: keypoints_loss(t, p, kind="bce", **presence),
+        KeypointsLoss(kind="bce"),
+    ),
 }
 
 
@@ -107,11 +114,12 @@ def test_small_float_types_are_computed_in_float32(name):
 
 
 def test_an_unknown_kind_is_named():
-    with pytest.raises(UserError, match="'dice': expected one of mse, bce"):
-        mask_loss(tf.ones([1, 1, 1, 1]), tf.ones([1, 1, 1, 1]), kind="dice")
+    for loss in (mask_loss, keypoints_loss):
+        with pytest.raises(UserError, match="'dice': expected one of mse, bce"):
+            loss(tf.ones([1, 1, 1, 1]), tf.ones([1, 1, 1, 1]), kind="dice")
 
 
 def test_classes_keep_their_settings_through_a_config():
     assert MaskLoss.from_config(MaskLoss("bce").get_config()).get_config()["kind"] == "bce"
-    copied = KeypointsLoss.from_config(KeypointsLoss(50.0).get_config())
-    assert copied.get_config()["foreground"] == 50.0
+    copied = KeypointsLoss.from_config(KeypointsLoss(50.0, "bce").get_config()).get_config()
+    assert (copied["foreground"], copied["kind"]) == (50.0, "bce")

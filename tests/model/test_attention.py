@@ -35,6 +35,11 @@ def test_maps_are_16_times_the_features_and_in_0_1(branch, maps, norm, kernel_si
     assert predicted.max() <= 1
 
 
+@pytest.mark.parametrize(("branch", "maps"), [(holistic_attention, 1), (partial_attention, 17)])
+def test_each_deconvolution_doubles_the_maps(branch, maps):
+    assert build(branch, deconvs=3).output_shape == (None, 16, 8, maps)
+
+
 def test_holistic_attention_has_the_papers_parameters():
     model = build(holistic_attention, (8, 4, 2048), channels=64)
     deconvs = 9 * 2048 * 64 + 3 * 9 * 64 * 64

@@ -120,9 +120,17 @@ def test_the_centres_of_a_trinet_are_those_of_its_embeddings():
     assert "feature" not in model.output
 
 
-@pytest.mark.parametrize(("size", "last_stride"), [((65, 33), 2), ((90, 47), 1), ((33, 95), 1)])
-def test_maps_have_the_configs_target_size_whatever_the_image(size, last_stride):
-    config = SMALL.replace(image_height=size[0], image_width=size[1], last_stride=last_stride)
+@pytest.mark.parametrize(
+    ("size", "last_stride", "deconvs"),
+    [((65, 33), 2, 4), ((90, 47), 1, 4), ((33, 95), 1, 3)],
+)
+def test_maps_have_the_configs_target_size_whatever_the_image(size, last_stride, deconvs):
+    config = SMALL.replace(
+        image_height=size[0],
+        image_width=size[1],
+        last_stride=last_stride,
+        decoder_deconvs=deconvs,
+    )
     outputs = build_daaf(config).output
     assert tuple(outputs["mask"].shape[1:3]) == config.target_size
     assert tuple(outputs["keypoints"].shape[1:3]) == config.target_size
