@@ -14,7 +14,7 @@ from typing import Any
 from daaf_tf.errors import UserError
 from daaf_tf.sections.data import DataConfig
 from daaf_tf.sections.loss import LossConfig
-from daaf_tf.sections.model import ModelConfig
+from daaf_tf.sections.model import KERAS_CV, LINEAR, ModelConfig
 from daaf_tf.sections.optimizer import OptimizerConfig
 from daaf_tf.sections.train import EvalConfig, TrainConfig
 
@@ -40,6 +40,11 @@ class Config:
                 "--images_per_identity=1: the triplet loss needs 2 or more images of a person in "
                 "a batch"
             )
+        if self.model.decoder_output == LINEAR and self.loss.mask_loss == "bce" and self.model.hab:
+            raise UserError(
+                f"--mask_loss=bce needs predictions in 0..1; --decoder_output={LINEAR} gives any "
+                "number. Use --mask_loss=mse, or --decoder_output=sigmoid"
+            )
 
     @property
     def batch_size(self) -> int:
@@ -50,13 +55,23 @@ class Config:
     def target_size(self) -> tuple[int, int]:
         """Height and width of mask and keypoint maps: four doublings of the last feature map.
 
-        The last feature map has 1/32 of the image (1/16 with last stride 1), rounded up.
+        A ResNet's last feature map has 1/32 of the image (1/16 with last stride 1), rounded up;
+        that of a keras-cv backbone is measured when training begins.
+
+        Raises:
+          UserError: a keras-cv backbone whose feature map has not been measured.
         """
-        reduction = 16 * self.model.last_stride
-        return tuple(
-            16 * math.ceil(size / reduction)
-            for size in (self.data.image_height, self.data.image_width)
-        )
+        size = self.model.feature_map
+        if not size:
+            if self.model.backbone == KERAS_CV:
+                raise UserError(
+                    "--feature_map is not known yet: pass the config through "
+                    "daaf_tf.model.resolve_backbone, as training does"
+                )
+            reduction = 16 * self.model.last_stride
+            image = (self.data.image_height, self.data.image_width)
+            size = tuple(math.ceil(length / reduction) for length in image)
+        return (16 * size[0], 16 * size[1])
 
     def replace(self, **values: Any) -> Config:
         """Return a copy with settings replaced by their flat names, e.g. `replace(seed=2)`.

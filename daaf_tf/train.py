@@ -17,12 +17,14 @@ def main() -> None:
     # TensorFlow takes seconds to import; a wrong flag is told at once.
     config = flags.config_from_flags()
 
+    from daaf_tf.model import resolve_backbone
     from daaf_tf.training.checkpoints import prepare_model_dir
     from daaf_tf.training.strategy import make_strategy
     from daaf_tf.training.trainer import resolve_config, train
 
     config = resolve_config(config)
     strategy = make_strategy(config)
+    config = resolve_backbone(config)
     prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
     if not train(config, FLAGS.model_dir, strategy):
         print(f"stopped and saved in {FLAGS.model_dir}; the same command goes on from there")

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from daaf_tf.errors import UserError
 
-MASK_LOSSES = ("mse", "bce")
+MASK_LOSSES = ("mse", "bce", "half_sum_squares")
+KEYPOINTS_LOSSES = ("mse", "half_sum_squares")
 
 # Cross-entropy sees probabilities of at least this, what float32 resolves just below 1.
 SMALLEST_PROBABILITY = 1e-7
@@ -24,13 +25,14 @@ def mask_loss(
     kind: str = "mse",
     presence: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Compute the mean loss over the pixels of each person mask.
+    """Compute the loss over the pixels of each person mask.
 
     Args:
       targets: [B, h, w, 1] in 0..1, 1 on the person.
       predictions: [B, h, w, 1] in 0..1, any float dtype; computed in float32.
-      kind: "mse", squared error, or "bce", binary cross-entropy, which is finite for predictions
-        of exactly 0 and 1 (at most 16.2 a pixel) and has the targets' own entropy as its minimum.
+      kind: "mse", mean squared error; "bce", mean binary cross-entropy, which is finite for
+        predictions of exactly 0 and 1 (at most 16.2 a pixel) and has the targets' own entropy as
+        its minimum; or "half_sum_squares", half the sum of squared errors, h x w / 2 times "mse".
       presence: [B], 1 where the sample has a mask and 0 where not; None: all have.
 
     Returns:
@@ -39,24 +41,24 @@ def mask_loss(
     Raises:
       UserError: an unknown kind.
     """
-    if kind not in MASK_LOSSES:
-        raise UserError(f"mask loss {kind!r}: expected one of {', '.join(MASK_LOSSES)}")
+    _check_kind("mask", kind, MASK_LOSSES)
     targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
-    if kind == "mse":
-        values = tf.math.squared_difference(predictions, targets)
-    else:
+    if kind == "bce":
         values = -targets * _safe_log(predictions) - (1.0 - targets) * _safe_log(1.0 - predictions)
-    return _mean_per_sample(values, presence)
+    else:
+        values = tf.math.squared_difference(predictions, targets)
+    return _reduce(values, kind, presence)
 
 
 def keypoints_loss(
     targets: tf.Tensor,
     predictions: tf.Tensor,
     *,
+    kind: str = "mse",
     foreground: float = 0.0,
     presence: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Compute the mean weighted squared error over all pixels of the 17 maps of each sample.
+    """Compute the weighted squared error over all pixels of the 17 maps of each sample.
 
     One plain mean over 17 maps equals the paper's sum over six joint groups of group mean times
     5/17, 2/17, 2/17, 4/17, 2/17, 2/17: the weights are the groups' shares of the joints.
@@ -64,6 +66,7 @@ def keypoints_loss(
     Args:
       targets: [B, h, w, 17] in 0..1.
       predictions: [B, h, w, 17] in 0..1, any float dtype; computed in float32.
+      kind: "mse", the mean; or "half_sum_squares", half the sum, 17 x h x w / 2 times the mean.
       foreground: F of the pixel weight 1 + F x target. The mean is over pixels, not over weights,
         so F adds to the loss. With 0 predicting nothing anywhere is already a good answer, since a
         joint covers about one pixel in a hundred.
@@ -71,26 +74,39 @@ def keypoints_loss(
 
     Returns:
       [B] float32.
+
+    Raises:
+      UserError: an unknown kind.
     """
+    _check_kind("keypoint", kind, KEYPOINTS_LOSSES)
     targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
     squares = tf.math.squared_difference(predictions, targets)
-    return _mean_per_sample((1.0 + foreground * targets) * squares, presence)
+    return _reduce((1.0 + foreground * targets) * squares, kind, presence)
+
+
+def _check_kind(name: str, kind: str, kinds: tuple[str, ...]) -> None:
+    if kind not in kinds:
+        raise UserError(f"{name} loss {kind!r}: expected one of {', '.join(kinds)}")
 
 
 def _safe_log(probability: tf.Tensor) -> tf.Tensor:
     return tf.math.log(tf.maximum(probability, SMALLEST_PROBABILITY))
 
 
-def _mean_per_sample(values: tf.Tensor, presence: tf.Tensor | None) -> tf.Tensor:
-    means = tf.reduce_mean(values, axis=[1, 2, 3])
-    return means if presence is None else means * tf.cast(tf.reshape(presence, [-1]), tf.float32)
+def _reduce(values: tf.Tensor, kind: str, presence: tf.Tensor | None) -> tf.Tensor:
+    """Return half the sum or the mean of each sample, [B]; 0 where presence is."""
+    if kind == "half_sum_squares":
+        losses = 0.5 * tf.reduce_sum(values, axis=[1, 2, 3])
+    else:
+        losses = tf.reduce_mean(values, axis=[1, 2, 3])
+    return losses if presence is None else losses * tf.cast(tf.reshape(presence, [-1]), tf.float32)
 
 
 class MaskLoss(tf.keras.losses.Loss):
     """`mask_loss` for Keras; presence is the sample weight.
 
     Args:
-      kind: "mse" or "bce".
+      kind: one of MASK_LOSSES.
     """
 
     def __init__(self, kind: str = "mse", name: str = "mask_loss", **kwargs):
@@ -111,16 +127,20 @@ class KeypointsLoss(tf.keras.losses.Loss):
 
     Args:
       foreground: F of the pixel weight 1 + F x target.
+      kind: one of KEYPOINTS_LOSSES.
     """
 
-    def __init__(self, foreground: float = 0.0, name: str = "keypoints_loss", **kwargs):
+    def __init__(
+        self, foreground: float = 0.0, kind: str = "mse", name: str = "keypoints_loss", **kwargs
+    ):
         super().__init__(name=name, **kwargs)
         self._foreground = foreground
+        self._kind = kind
 
     def call(self, y_true, y_pred):
         """Return the loss of each sample, [B]."""
-        return keypoints_loss(y_true, y_pred, foreground=self._foreground)
+        return keypoints_loss(y_true, y_pred, kind=self._kind, foreground=self._foreground)
 
     def get_config(self):
         """Return the constructor's arguments."""
-        return {**super().get_config(), "foreground": self._foreground}
+        return {**super().get_config(), "foreground": self._foreground, "kind": self._kind}

@@ -8,8 +8,9 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
+from daaf_tf.model.backbones import backbone_features, later_stages
 from daaf_tf.model.heads import identity_head, trinet_head
-from daaf_tf.model.resnet import resnet_features
+from daaf_tf.sections.model import OWN_COPY
 
 
 def build_daaf(config: Config) -> tf.keras.Model:
@@ -26,23 +27,22 @@ def build_daaf(config: Config) -> tf.keras.Model:
       A functional model from [B, image_height, image_width, 3] float32 normalised images to a
       dict of float32 tensors:
         embedding: [B, embedding_size], not normalised;
-        mask: [B, h, w, 1] in 0..1 with (h, w) = config.target_size, if `hab`;
-        keypoints: [B, h, w, 17] in 0..1 in COCO order, if `pab`;
+        mask: [B, h, w, 1] with (h, w) = config.target_size, if `hab`;
+        keypoints: [B, h, w, 17] in COCO order, if `pab`; both in 0..1 unless `decoder_output` is
+          linear;
         logits: [B, num_identities], if `identity_weight` is above 0.
 
     Raises:
-      UserError: an id loss without a number of identities.
+      UserError: an id loss without a number of identities, a keras-cv backbone that cannot be
+        built or is another than the config says (see `resolve_backbone`), or branches that need
+        more channels than it has.
     """
     model = config.model
     image = tf.keras.Input(
         (config.data.image_height, config.data.image_width, 3), name=schema.IMAGE
     )
-    features = resnet_features(
-        image,
-        backbone=model.backbone,
-        width=model.backbone_width,
-        last_stride=model.last_stride,
-    )
+    features, first_stage = backbone_features(image, model)
+    _check_feature_map(features, config)
     embedding = trinet_head(
         features, hidden_units=model.head_units, embedding_size=model.embedding_size
     )
@@ -55,15 +55,13 @@ def build_daaf(config: Config) -> tf.keras.Model:
                 "--num_identities of 1 or more, received 0; training takes it from the records"
             )
         outputs[schema.LOGITS] = identity_head(embedding, num_identities=model.num_identities)
-    decoder = {
-        "channels": model.decoder_channels,
-        "kernel_size": model.decoder_kernel_size,
-        "norm": model.decoder_norm,
-    }
     if model.hab:
-        outputs[schema.MASK] = holistic_attention(features, **decoder)
+        seen = features
+        if model.hab_input == OWN_COPY:
+            seen = later_stages(first_stage, model, prefix="hab_")
+        outputs[schema.MASK] = holistic_attention(seen, model)
     if model.pab:
-        outputs[schema.KEYPOINTS] = partial_attention(features, **decoder)
+        outputs[schema.KEYPOINTS] = partial_attention(features, model)
     return tf.keras.Model(image, outputs, name="daaf")
 
 
@@ -78,3 +76,13 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
       nor the logits are in it: it is the plain baseline's, op for op.
     """
     return tf.keras.Model(model.input, model.output[schema.EMBEDDING], name="embedding_model")
+
+
+def _check_feature_map(features, config):
+    found = tuple(16 * length for length in features.shape[1:3])
+    if found != config.target_size:
+        raise UserError(
+            f"the backbone's last feature map makes targets of {found[0]}x{found[1]}, but "
+            f"--feature_map says {config.target_size[0]}x{config.target_size[1]}; leave out "
+            "--feature_map (training measures it)"
+        )

@@ -125,7 +125,10 @@ def compile_model(config: Config) -> tf.keras.Model:
     losses = {
         schema.EMBEDDING: (BatchHardTriplet(**triplet), loss.triplet_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
-        schema.KEYPOINTS: (KeypointsLoss(loss.keypoints_foreground), loss.keypoints_weight),
+        schema.KEYPOINTS: (
+            KeypointsLoss(loss.keypoints_foreground, kind=loss.keypoints_loss),
+            loss.keypoints_weight,
+        ),
         schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),
     }
     losses = {name: pair for name, pair in losses.items() if name in model.output}

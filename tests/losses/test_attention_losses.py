@@ -74,6 +74,11 @@ LOSSES = {
         lambda t, p, **presence: keypoints_loss(t, p, foreground=50.0, **presence),
         KeypointsLoss(50.0),
     ),
+    "half_sum_squares": (
+        17,
+        lambda t, p, **presence: keypoints_loss(t, p, kind="half_sum_squares", **presence),
+        KeypointsLoss(kind="half_sum_squares"),
+    ),
 }
 
 
@@ -106,12 +111,25 @@ def test_small_float_types_are_computed_in_float32(name):
         np.testing.assert_array_equal(losses, expected)
 
 
+@pytest.mark.parametrize("function", [mask_loss, keypoints_loss])
+def test_half_the_sum_of_squares_is_that_of_each_sample(function):
+    targets, predictions = random_maps(6, channels=3)
+    t, p = targets.astype(np.float64), predictions.astype(np.float64)
+    expected = 0.5 * ((p - t) ** 2).sum(axis=(1, 2, 3))
+    losses = function(targets, predictions, kind="half_sum_squares")
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
 def test_an_unknown_kind_is_named():
-    with pytest.raises(UserError, match="'dice': expected one of mse, bce"):
-        mask_loss(tf.ones([1, 1, 1, 1]), tf.ones([1, 1, 1, 1]), kind="dice")
+    maps = tf.ones([1, 1, 1, 1])
+    with pytest.raises(UserError, match="mask loss 'dice': expected one of mse, bce, half_sum"):
+        mask_loss(maps, maps, kind="dice")
+    with pytest.raises(UserError, match="keypoint loss 'bce': expected one of mse, half_sum"):
+        keypoints_loss(maps, maps, kind="bce")
 
 
 def test_classes_keep_their_settings_through_a_config():
     assert MaskLoss.from_config(MaskLoss("bce").get_config()).get_config()["kind"] == "bce"
-    copied = KeypointsLoss.from_config(KeypointsLoss(50.0).get_config())
+    copied = KeypointsLoss.from_config(KeypointsLoss(50.0, "half_sum_squares").get_config())
     assert copied.get_config()["foreground"] == 50.0
+    assert copied.get_config()["kind"] == "half_sum_squares"
