@@ -236,6 +236,6 @@ def test_target_size_is_sixteen_times_the_last_feature_map(height, width, last_s
 
 def test_target_size_of_a_measured_feature_map():
     unmeasured = Config().replace(backbone="keras_cv", backbone_config="{}")
-    with pytest.raises(UserError, match="--feature_map is not known yet: .* resolve_backbone"):
+    with pytest.raises(UserError, match="--feature_map is not known yet: .*resolve_backbone"):
         unmeasured.target_size  # noqa: B018 (a property that refuses)
     assert unmeasured.replace(feature_map=(32, 15)).target_size == (512, 240)

@@ -11,12 +11,14 @@ norm on each, ReLU after the first three and the sigmoid are those of their TriN
 
 from __future__ import annotations
 
+import functools
 import math
 
 import tensorflow as tf
 
 from daaf_tf import schema
 from daaf_tf.errors import UserError
+from daaf_tf.model.folding import FoldedPrediction
 from daaf_tf.model.resnet import BATCH_NORM
 from daaf_tf.sections.model import ALL_CHANNELS, SIGMOID, SIXTH, ModelConfig
 
@@ -54,8 +56,7 @@ def holistic_attention(features, settings: ModelConfig):
                 "channels, counted from 0"
             )
         x = ChannelRange(first, last, name="hab_range")(x)
-    x = _upsample(x, settings, name="hab")
-    x = _predict(x, 1, prior=_MASK_PRIOR, settings=settings, name="hab_conv")
+    x = _decode(x, 1, prior=_MASK_PRIOR, settings=settings, name="hab")
     return layers.Activation(settings.decoder_output, dtype="float32", name=schema.MASK)(x)
 
 
@@ -75,40 +76,26 @@ def partial_attention(features, settings: ModelConfig):
     Raises:
       UserError: too few channels for six groups.
     """
-    maps = [
-        _predict(
-            upsampled,
-            len(joints),
-            prior=_KEYPOINTS_PRIOR,
-            settings=settings,
-            name=f"pab_{name}_conv",
-        )
-        for upsampled, (name, joints) in zip(
-            _upsample_groups(features, settings), schema.JOINT_GROUPS
-        )
-    ]
-    x = layers.Concatenate(name="pab_concat")(maps)
-    return layers.Activation(settings.decoder_output, dtype="float32", name=schema.KEYPOINTS)(x)
-
-
-def _upsample_groups(features, settings):
-    """Return what each of the six joint groups predicts from, [B, 16 h, 16 w, channels]."""
-    num_groups = len(schema.JOINT_GROUPS)
+    sizes = [len(joints) for _, joints in schema.JOINT_GROUPS]
+    decode = functools.partial(_decode, prior=_KEYPOINTS_PRIOR, settings=settings)
     if settings.pab_group_channels == ALL_CHANNELS:
-        groups = [features] * num_groups
+        groups = [features] * len(sizes)
     else:
         size = _group_size(features.shape[-1], settings.pab_group_channels)
-        groups = ChannelGroups(num_groups, size, name="pab_groups")(features)
+        groups = ChannelGroups(len(sizes), size, name="pab_groups")(features)
     if not settings.pab_shared_decoder:
-        return [
-            _upsample(group, settings, name=f"pab_{name}")
-            for group, (name, _) in zip(groups, schema.JOINT_GROUPS)
+        maps = [
+            decode(group, size, name=f"pab_{name}")
+            for group, size, (name, _) in zip(groups, sizes, schema.JOINT_GROUPS)
         ]
-    if settings.pab_group_channels == ALL_CHANNELS:
-        return [_upsample(features, settings, name="pab")] * num_groups
-    # As one batch the groups share the batch norms' statistics too, in training as later.
-    x = layers.Concatenate(axis=0, name="pab_stack")(groups)
-    return BatchParts(num_groups, name="pab_parts")(_upsample(x, settings, name="pab"))
+        x = layers.Concatenate(dtype="float32", name="pab_concat")(maps)
+    elif settings.pab_group_channels == ALL_CHANNELS:
+        x = decode(features, sum(sizes), name="pab")
+    else:
+        # As one batch the groups share the batch norms' statistics too, in training as later.
+        x = layers.Concatenate(axis=0, name="pab_stack")(groups)
+        x = OwnMaps(sizes, dtype="float32", name="pab_own_maps")(decode(x, sum(sizes), name="pab"))
+    return layers.Activation(settings.decoder_output, dtype="float32", name=schema.KEYPOINTS)(x)
 
 
 def _group_size(channels, wanted):
@@ -122,11 +109,31 @@ def _group_size(channels, wanted):
     return size
 
 
-def _upsample(x, settings, *, name):
-    """Upsample 16x by four deconvolutions."""
+def _decode(x, num_maps, *, prior, settings, name):
+    """Upsample 16x and predict maps, before their activation, after which they start at `prior`."""
+    start = math.log(prior / (1 - prior)) if settings.decoder_output == SIGMOID else prior
+    last = {
+        "kernel_initializer": tf.keras.initializers.RandomNormal(stddev=_LAST_KERNEL_STDDEV),
+        "bias_initializer": tf.keras.initializers.Constant(start),
+    }
+    if not settings.decoder_norm:
+        x = _upsample(x, _NUM_DECONVS, settings, name=name)
+        return layers.Conv2D(num_maps, 1, **last, name=f"{name}_conv")(x)
+    x = _upsample(x, _NUM_DECONVS - 1, settings, name=name)
+    return FoldedPrediction(
+        num_maps,
+        channels=settings.decoder_channels,
+        kernel_size=settings.decoder_kernel_size,
+        **last,
+        name=f"{name}_end",
+    )(x)
+
+
+def _upsample(x, num_deconvs, settings, *, name):
+    """Double height and width by each deconvolution."""
     # The plain layer is also the fastest on CPUs: the same maths as sub-pixel convolutions took
     # 1.3 to 2 times as long in float32 and more than ten times as long in bfloat16.
-    for index in range(1, _NUM_DECONVS + 1):
+    for index in range(1, num_deconvs + 1):
         x = layers.Conv2DTranspose(
             settings.decoder_channels,
             settings.decoder_kernel_size,
@@ -137,21 +144,8 @@ def _upsample(x, settings, *, name):
         )(x)
         if settings.decoder_norm:
             x = layers.BatchNormalization(**BATCH_NORM, name=f"{name}_bn{index}")(x)
-            if index < _NUM_DECONVS:
-                x = layers.ReLU(name=f"{name}_relu{index}")(x)
+            x = layers.ReLU(name=f"{name}_relu{index}")(x)
     return x
-
-
-def _predict(x, num_maps, *, prior, settings, name):
-    """Map to `num_maps` maps, before their activation, after which they start at `prior`."""
-    start = math.log(prior / (1 - prior)) if settings.decoder_output == SIGMOID else prior
-    return layers.Conv2D(
-        num_maps,
-        1,
-        kernel_initializer=tf.keras.initializers.RandomNormal(stddev=_LAST_KERNEL_STDDEV),
-        bias_initializer=tf.keras.initializers.Constant(start),
-        name=name,
-    )(x)
 
 
 @tf.keras.utils.register_keras_serializable("daaf_tf")
@@ -199,18 +193,23 @@ class ChannelRange(layers.Layer):
 
 
 @tf.keras.utils.register_keras_serializable("daaf_tf")
-class BatchParts(layers.Layer):
-    """Cut [num_parts x B, ...] into `num_parts` tensors [B, ...]."""
+class OwnMaps(layers.Layer):
+    """Take of each group in the batch [groups x B, h, w, maps] its own maps, side by side.
 
-    def __init__(self, num_parts, **kwargs):
-        """Remember the number of parts; other arguments are Keras' own."""
+    Group i of the batch owns the next `sizes[i]` of the maps; the others were never its own.
+    """
+
+    def __init__(self, sizes, **kwargs):
+        """Remember the number of maps of each group; other arguments are Keras' own."""
         super().__init__(**kwargs)
-        self.num_parts = num_parts
+        self.sizes = list(sizes)
 
     def call(self, inputs):
-        """Return the parts as a list."""
-        return tf.split(inputs, self.num_parts, axis=0)
+        """Return [B, h, w, maps]."""
+        parts = tf.split(inputs, len(self.sizes), axis=0)
+        own = [tf.split(part, self.sizes, axis=-1)[index] for index, part in enumerate(parts)]
+        return tf.concat(own, axis=-1)
 
     def get_config(self):
         """Return what makes an equal layer."""
-        return {**super().get_config(), "num_parts": self.num_parts}
+        return {**super().get_config(), "sizes": self.sizes}

@@ -178,30 +178,3 @@ def _build_keras_cv(description: dict, size: tuple[int, int]) -> tf.keras.Model:
             "(None, height, width, channels)"
         )
     return backbone
-
-
-def load_preset_weights(model: tf.keras.Model, folder: str) -> None:
-    """Load the weights in a keras-cv preset's folder into a network's backbone.
-
-    Args:
-      model: a network with a keras-cv backbone of the preset's class and arguments.
-      folder: the preset's folder on this machine.
-
-    Raises:
-      UserError: no preset, one of another backbone, or weights that cannot be read; the network is
-        as it was then.
-    """
-    description = json.loads(read_description(folder))
-    backbone = model.get_layer(BACKBONE_LAYER)
-    preset_class = _find_class(description["class"])
-    try:
-        preset = preset_class.from_preset(str(folder), load_weights=True)
-    except Exception as error:  # from h5py, Keras or keras-cv, each in its own words
-        raise UserError(f"{folder}: its weights cannot be read ({brief(error)})") from error
-    ours, theirs = ([w.shape for w in each.weights] for each in (backbone, preset))
-    if type(backbone) is not preset_class or ours != theirs:
-        raise UserError(
-            f"{folder} holds another backbone: {description['class']} with {len(theirs)} weights; "
-            f"the network has {type(backbone).__name__} with {len(ours)}"
-        )
-    backbone.set_weights(preset.get_weights())
