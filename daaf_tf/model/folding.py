@@ -108,7 +108,7 @@ class FoldedPrediction(layers.Layer):
         # Rounding, in bfloat16 above all, must not make it negative.
         variance = tf.maximum(square - mean**2, 0.0)
         # As Keras has it: unbiased, but where it is synchronised.
-        pixels = tf.cast(4 * tf.size(inputs) / inputs.shape[-1], tf.float32)
+        pixels = _count_output_pixels(inputs)
         unbiased = variance if self.synchronized else variance * pixels / (pixels - 1.0)
         momentum = self.norm.momentum
         for average, value in (
@@ -151,13 +151,18 @@ def compute_deconv_moments(x, kernel):
     first, second = _compute_patch_moments(x)
     sums = tf.linalg.matvec(taps, first, transpose_a=True)
     squares = tf.reduce_sum(taps * tf.matmul(second, taps), axis=0)
-    pixels = tf.cast(4 * tf.size(x) / inputs, tf.float32)
+    pixels = _count_output_pixels(x)
     # The four kinds of pixels (p of row and column) are one channel.
     mean, square = (
         tf.reduce_sum(tf.reshape(values, [4, outputs]), axis=0) / pixels
         for values in (sums, squares)
     )
     return mean, square
+
+
+def _count_output_pixels(x):
+    """Return how many pixels a deconvolution with stride 2 makes of [B, h, w, C], as float32."""
+    return tf.cast(tf.shape(x)[0], tf.float32) * (4 * x.shape[1] * x.shape[2])
 
 
 def _compute_patch_moments(x):

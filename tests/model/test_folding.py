@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from daaf_tf.model.folding import FoldedPrediction, compute_deconv_moments
+
+REPLICAS = pathlib.Path(__file__).with_name("folding_replicas_program.py")
 
 
 @pytest.fixture
@@ -136,3 +144,18 @@ def test_an_equal_layer_is_made_from_its_config():
     np.testing.assert_array_equal(copy(inputs), layer(inputs))
     assert copy.get_config() == layer.get_config()
     assert copy.conv.bias_initializer.__class__ is layer.conv.bias_initializer.__class__
+
+
+def test_synchronised_two_replicas_compute_what_one_does():
+    done = subprocess.run(
+        [sys.executable, str(REPLICAS)],
+        env={**os.environ, "PYTHONPATH": str(REPLICAS.parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    differences = json.loads(done.stdout.splitlines()[-1])
+    assert differences["synchronized"] < 1e-5
+    assert differences["local"] > 1e-4
