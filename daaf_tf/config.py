@@ -14,7 +14,7 @@ from typing import Any
 from daaf_tf.errors import UserError
 from daaf_tf.sections.data import DataConfig
 from daaf_tf.sections.loss import LossConfig
-from daaf_tf.sections.model import BNNECK, ModelConfig
+from daaf_tf.sections.model import BNNECK, KERAS_CV, LINEAR, ModelConfig
 from daaf_tf.sections.optimizer import FROM_ADDONS, OptimizerConfig
 from daaf_tf.sections.train import EvalConfig, TrainConfig
 
@@ -45,13 +45,19 @@ class Config:
                 f"--head={BNNECK} with --identity_weight=0: nothing would teach the batch norm "
                 "that gives the embedding; give the id loss a weight, say --identity_weight=1"
             )
-
         if self.loss.centre_weight and self.optimizer.optimizer in FROM_ADDONS:
             raise UserError(
                 f"--centre_weight={self.loss.centre_weight} does not go with "
                 f"--optimizer={self.optimizer.optimizer}, which has no rate of their own for the "
                 "centres: expected --optimizer=adam or sgd"
             )
+        for branch, name in (("hab", "mask_loss"), ("pab", "keypoints_loss")):
+            used = getattr(self.model, branch) and getattr(self.loss, name) == "bce"
+            if used and self.model.decoder_output == LINEAR:
+                raise UserError(
+                    f"--{name}=bce needs predictions in 0..1; --decoder_output={LINEAR} gives any "
+                    f"number. Use --{name}=mse, or --decoder_output=sigmoid"
+                )
 
     @property
     def batch_size(self) -> int:
@@ -62,13 +68,24 @@ class Config:
     def target_size(self) -> tuple[int, int]:
         """Height and width of mask and keypoint maps: the last feature map, so many times doubled.
 
-        The last feature map has 1/32 of the image (1/16 with last stride 1), rounded up.
+        A ResNet's last feature map has 1/32 of the image (1/16 with last stride 1), rounded up;
+        that of a keras-cv backbone is measured when training begins.
+
+        Raises:
+          UserError: a keras-cv backbone whose feature map has not been measured.
         """
-        reduction = 16 * self.model.last_stride
-        return tuple(
-            2**self.model.decoder_deconvs * math.ceil(size / reduction)
-            for size in (self.data.image_height, self.data.image_width)
-        )
+        size = self.model.feature_map
+        if not size:
+            if self.model.backbone == KERAS_CV:
+                raise UserError(
+                    "--feature_map is not known yet: pass the config through "
+                    "daaf_tf.model.resolve_backbone, as training does"
+                )
+            reduction = 16 * self.model.last_stride
+            image = (self.data.image_height, self.data.image_width)
+            size = tuple(math.ceil(length / reduction) for length in image)
+        doubled = 2**self.model.decoder_deconvs
+        return (doubled * size[0], doubled * size[1])
 
     def replace(self, **values: Any) -> Config:
         """Return a copy with settings replaced by their flat names, e.g. `replace(seed=2)`.

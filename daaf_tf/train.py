@@ -17,6 +17,7 @@ def main() -> None:
     # TensorFlow takes seconds to import; a wrong flag is told at once.
     config = flags.config_from_flags()
 
+    from daaf_tf.model import resolve_backbone
     from daaf_tf.training.checkpoints import prepare_model_dir
     from daaf_tf.training.pretrained import resolve_pretrained
     from daaf_tf.training.strategy import make_strategy
@@ -25,6 +26,7 @@ def main() -> None:
 
     config = resolve_pretrained(resolve_config(config), FLAGS.model_dir)
     strategy = make_strategy(config)
+    config = resolve_backbone(config)
     if Workers(strategy).is_chief:
         prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
     if not train(config, FLAGS.model_dir, strategy):

@@ -9,6 +9,10 @@ CHOSEN = {
     "resize_height": 300,
     "resize_width": 300,
     "milestones": (8000, 14000),
+    "feature_map": (8, 4),
+    "hab_channels": (1020, 2047),
+    "pab_group_channels": "340",
+    "mask_loss": "half_sum_squares",
     "data_dir": "a folder/records=1",
 }
 # What another value of a setting wants beside it, to go together with the rest.

@@ -19,7 +19,7 @@ from source_imports import (
 # Lowest first. A module imports from the same part of the package or from parts further down; the
 # parts of one floor do not know each other.
 FLOORS = (
-    ("errors", "files", "schema"),
+    ("errors", "files", "imports", "schema"),
     ("addons", "benchmarks", "settings"),
     ("sections",),
     ("config",),
@@ -123,6 +123,15 @@ def test_keras_is_always_that_of_tensorflow():
         if name.split(".")[0] in ("keras", "tf_keras", "keras_core")
     ]
     assert not wrong, "write tf.keras: daaf_tf/__init__.py decides which Keras that is"
+
+
+def test_keras_cv_waits_until_it_is_asked_for():
+    importing = {
+        name
+        for name in library()
+        if any(foreign.split(".")[0] == "keras_cv" for foreign in foreign_imports(name))
+    }
+    assert importing == {"daaf_tf.imports"}, "call daaf_tf.imports.import_keras_cv()"
 
 
 def test_tools_stand_on_the_package():

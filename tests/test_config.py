@@ -172,6 +172,22 @@ def test_bad_margin(margin):
             {"optimizer": "radam_lookahead", "freeze_backbone_steps": 5},
             "--freeze_backbone_steps=5 does not go with --optimizer=radam_lookahead",
         ),
+        ({"backbone": "keras_cv"}, "--backbone=keras_cv needs --backbone_config"),
+        (
+            {"backbone": "keras_cv", "backbone_config": "{}", "hab_input": "copy"},
+            "--hab_input=copy copies stages of our ResNets",
+        ),
+        ({"feature_map": (8,)}, "--feature_map=8: expected height and width"),
+        ({"feature_map": (8, 0)}, "--feature_map=8,0: expected height and width"),
+        ({"hab_channels": (1,)}, "--hab_channels=1: expected the first and the last"),
+        ({"hab_channels": (5, 4)}, "--hab_channels=5,4: expected the first and the last"),
+        ({"hab_channels": (-1, 4)}, "--hab_channels=-1,4: expected the first and the last"),
+        ({"pab_group_channels": "0"}, "--pab_group_channels=0: expected 'sixth', 'all' or a"),
+        ({"pab_group_channels": "1.5"}, "--pab_group_channels=1.5: expected 'sixth', 'all' or a"),
+        (
+            {"decoder_output": "linear", "mask_loss": "bce"},
+            "--mask_loss=bce needs predictions in 0..1; --decoder_output=linear",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together(values, message):
@@ -188,6 +204,8 @@ def test_settings_that_do_not_go_together(values, message):
         {"schedule": "multistep", "milestones": (1,)},
         {"triplet_weight": 0, "identity_weight": 1, "images_per_identity": 1},
         {"head": "bnneck", "identity_weight": 0.1},
+        {"decoder_output": "linear", "mask_loss": "bce", "hab": False},
+        {"hab_channels": (0, 0)},
     ],
 )
 def test_settings_that_just_go_together(values):
@@ -240,3 +258,10 @@ def test_target_size_is_the_last_feature_maps_doubled(height, width, last_stride
         image_height=height, image_width=width, last_stride=last_stride, decoder_deconvs=deconvs
     )
     assert config.target_size == target
+
+
+def test_target_size_of_a_measured_feature_map():
+    unmeasured = Config().replace(backbone="keras_cv", backbone_config="{}")
+    with pytest.raises(UserError, match="--feature_map is not known yet: .*resolve_backbone"):
+        unmeasured.target_size  # noqa: B018 (a property that refuses)
+    assert unmeasured.replace(feature_map=(32, 15)).target_size == (512, 240)

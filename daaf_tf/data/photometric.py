@@ -11,13 +11,11 @@ small pictures cost less than the network's input would.
 
 from __future__ import annotations
 
-import contextlib
-import io
-
 import numpy as np
 import tensorflow as tf
 
 from daaf_tf.data.sampling import PHOTOMETRIC, make_generator
+from daaf_tf.imports import import_keras_cv
 from daaf_tf.sections.data import COLOR_JITTER, NO_PHOTOMETRIC, RANDAUGMENT
 
 # The strengths of FastReID's colour jitter; brightness and contrast are shares of the full range
@@ -75,7 +73,7 @@ class ColorJitter(Photometric):
     num_values = 4
 
     def __init__(self):
-        layers = _import_layers()
+        layers = import_keras_cv().layers
         # The strengths given here are never drawn from.
         self._brightness = layers.RandomBrightness(0.0, _VALUE_RANGE, **_layer_options())
         self._contrast = layers.RandomContrast(_VALUE_RANGE, 0.0, **_layer_options())
@@ -108,7 +106,7 @@ class RandAugment(Photometric):
     num_values = 4 * _OPERATIONS_PER_IMAGE
 
     def __init__(self):
-        layers = _import_layers()
+        layers = import_keras_cv().layers
         self._auto_contrast = layers.AutoContrast(_VALUE_RANGE, **_layer_options())
         # The one layer that needs AutoGraph, which the pipeline does without.
         self._equalize = tf.function(
@@ -173,10 +171,3 @@ def _layer_options() -> dict:
     # TensorFlow is deterministic; nothing is drawn from this one. Without a dtype it computes in
     # the training's, which may be bfloat16.
     return {"seed": 1, "dtype": "float32"}
-
-
-def _import_layers():
-    """Import keras-cv, which takes three seconds and says which backend it found."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        import keras_cv
-    return keras_cv.layers

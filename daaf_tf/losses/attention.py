@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from daaf_tf.errors import UserError
 
-MAP_LOSSES = ("mse", "bce")
+MAP_LOSSES = ("mse", "bce", "half_sum_squares")
 
 # Cross-entropy sees probabilities of at least this, what float32 resolves just below 1.
 SMALLEST_PROBABILITY = 1e-7
@@ -24,13 +24,14 @@ def mask_loss(
     kind: str = "mse",
     presence: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Compute the mean loss over the pixels of each person mask.
+    """Compute the loss over the pixels of each person mask.
 
     Args:
       targets: [B, h, w, 1] in 0..1, 1 on the person.
       predictions: [B, h, w, 1] in 0..1, any float dtype; computed in float32.
-      kind: "mse", squared error, or "bce", binary cross-entropy, which is finite for predictions
-        of exactly 0 and 1 (at most 16.2 a pixel) and has the targets' own entropy as its minimum.
+      kind: "mse", mean squared error; "bce", mean binary cross-entropy, which is finite for
+        predictions of exactly 0 and 1 (at most 16.2 a pixel) and has the targets' own entropy as
+        its minimum; or "half_sum_squares", half the sum of squared errors, h x w / 2 times "mse".
       presence: [B], 1 where the sample has a mask and 0 where not; None: all have.
 
     Returns:
@@ -40,7 +41,7 @@ def mask_loss(
       UserError: an unknown kind.
     """
     targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
-    return _mean_per_sample(_pixel_loss(targets, predictions, kind), presence)
+    return _reduce(_pixel_loss(targets, predictions, kind), kind, presence)
 
 
 def keypoints_loss(
@@ -51,7 +52,7 @@ def keypoints_loss(
     foreground: float = 0.0,
     presence: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Compute the mean weighted loss over all pixels of the 17 maps of each sample.
+    """Compute the weighted loss over all pixels of the 17 maps of each sample.
 
     One plain mean over 17 maps equals the paper's sum over six joint groups of group mean times
     5/17, 2/17, 2/17, 4/17, 2/17, 2/17: the weights are the groups' shares of the joints.
@@ -74,31 +75,35 @@ def keypoints_loss(
     """
     targets, predictions = tf.cast(targets, tf.float32), tf.cast(predictions, tf.float32)
     values = _pixel_loss(targets, predictions, kind)
-    return _mean_per_sample((1.0 + foreground * targets) * values, presence)
+    return _reduce((1.0 + foreground * targets) * values, kind, presence)
 
 
 def _pixel_loss(targets: tf.Tensor, predictions: tf.Tensor, kind: str) -> tf.Tensor:
     if kind not in MAP_LOSSES:
         raise UserError(f"map loss {kind!r}: expected one of {', '.join(MAP_LOSSES)}")
-    if kind == "mse":
-        return tf.math.squared_difference(predictions, targets)
-    return -targets * _safe_log(predictions) - (1.0 - targets) * _safe_log(1.0 - predictions)
+    if kind == "bce":
+        return -targets * _safe_log(predictions) - (1.0 - targets) * _safe_log(1.0 - predictions)
+    return tf.math.squared_difference(predictions, targets)
 
 
 def _safe_log(probability: tf.Tensor) -> tf.Tensor:
     return tf.math.log(tf.maximum(probability, SMALLEST_PROBABILITY))
 
 
-def _mean_per_sample(values: tf.Tensor, presence: tf.Tensor | None) -> tf.Tensor:
-    means = tf.reduce_mean(values, axis=[1, 2, 3])
-    return means if presence is None else means * tf.cast(tf.reshape(presence, [-1]), tf.float32)
+def _reduce(values: tf.Tensor, kind: str, presence: tf.Tensor | None) -> tf.Tensor:
+    """Return half the sum or the mean of each sample, [B]; 0 where presence is."""
+    if kind == "half_sum_squares":
+        losses = 0.5 * tf.reduce_sum(values, axis=[1, 2, 3])
+    else:
+        losses = tf.reduce_mean(values, axis=[1, 2, 3])
+    return losses if presence is None else losses * tf.cast(tf.reshape(presence, [-1]), tf.float32)
 
 
 class MaskLoss(tf.keras.losses.Loss):
     """`mask_loss` for Keras; presence is the sample weight.
 
     Args:
-      kind: "mse" or "bce".
+      kind: one of MAP_LOSSES.
     """
 
     def __init__(self, kind: str = "mse", name: str = "mask_loss", **kwargs):
@@ -119,7 +124,7 @@ class KeypointsLoss(tf.keras.losses.Loss):
 
     Args:
       foreground: F of the pixel weight 1 + F x target.
-      kind: "mse" or "bce".
+      kind: one of MAP_LOSSES.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daaf_tf.model.backbones import resolve_backbone
 from daaf_tf.model.daaf import backbone_model, build_daaf, embedding_model
 
-__all__ = ["backbone_model", "build_daaf", "embedding_model"]
+__all__ = ["backbone_model", "build_daaf", "embedding_model", "resolve_backbone"]

@@ -8,11 +8,11 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
+from daaf_tf.model.backbones import backbone_features, later_stages
 from daaf_tf.model.centres import centre_distances
 from daaf_tf.model.heads import POOL, bnneck_head, identity_head, trinet_head
 from daaf_tf.model.normalization import synchronize_batch_norm
-from daaf_tf.model.resnet import resnet_features
-from daaf_tf.sections.model import BNNECK
+from daaf_tf.sections.model import BNNECK, OWN_COPY
 
 
 def build_daaf(config: Config) -> tf.keras.Model:
@@ -31,36 +31,32 @@ def build_daaf(config: Config) -> tf.keras.Model:
         embedding: [B, D], not normalised; D is embedding_size, or with the head bnneck the number
           of the backbone's channels;
         feature: [B, D], what the embedding is the batch norm of, with the head bnneck;
-        mask: [B, h, w, 1] in 0..1 with (h, w) = config.target_size, if `hab`;
-        keypoints: [B, h, w, 17] in 0..1 in COCO order, if `pab`;
+        mask: [B, h, w, 1] with (h, w) = config.target_size, if `hab`;
+        keypoints: [B, h, w, 17] in COCO order, if `pab`; both in 0..1 unless `decoder_output` is
+          linear;
         logits: [B, num_identities], if `identity_weight` is above 0;
         centre_distances: [B, num_identities], if `centre_weight` is above 0.
 
     Raises:
-      UserError: an id or centre loss without a number of identities.
+      UserError: an id or centre loss without a number of identities, a keras-cv backbone that
+        cannot be built or is another than the config says (see `resolve_backbone`), or branches
+        that need more channels than it has.
     """
     model = config.model
     image = tf.keras.Input(
         (config.data.image_height, config.data.image_width, 3), name=schema.IMAGE
     )
-    features = resnet_features(
-        image,
-        backbone=model.backbone,
-        width=model.backbone_width,
-        last_stride=model.last_stride,
-    )
+    features, first_stage = backbone_features(image, model)
+    _check_feature_map(features, config)
     # Before the branches, so that one seed gives the same start with and without them.
     outputs = _build_head(features, config)
-    decoder = {
-        "deconvs": model.decoder_deconvs,
-        "channels": model.decoder_channels,
-        "kernel_size": model.decoder_kernel_size,
-        "norm": model.decoder_norm,
-    }
     if model.hab:
-        outputs[schema.MASK] = holistic_attention(features, **decoder)
+        seen = features
+        if model.hab_input == OWN_COPY:
+            seen = later_stages(first_stage, model, prefix="hab_")
+        outputs[schema.MASK] = holistic_attention(seen, model)
     if model.pab:
-        outputs[schema.KEYPOINTS] = partial_attention(features, **decoder)
+        outputs[schema.KEYPOINTS] = partial_attention(features, model)
     network = tf.keras.Model(image, outputs, name="daaf")
     return synchronize_batch_norm(network) if model.sync_batch_norm else network
 
@@ -117,3 +113,13 @@ def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
       A functional model from images to the last feature map, [B, h, w, C].
     """
     return tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")
+
+
+def _check_feature_map(features, config):
+    found = tuple(2**config.model.decoder_deconvs * length for length in features.shape[1:3])
+    if found != config.target_size:
+        raise UserError(
+            f"the backbone's last feature map makes targets of {found[0]}x{found[1]}, but "
+            f"--feature_map says {config.target_size[0]}x{config.target_size[1]}; leave out "
+            "--feature_map (training measures it)"
+        )

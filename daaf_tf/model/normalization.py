@@ -26,7 +26,10 @@ def _copy_layer(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         return tf.keras.models.clone_model(layer, clone_function=_copy_layer)
     if isinstance(layer, tf.keras.layers.BatchNormalization):
         return GlobalBatchNormalization.from_config({**layer.get_config(), "synchronized": True})
-    return type(layer).from_config(layer.get_config())
+    config = layer.get_config()
+    if "synchronized" in config:  # a layer with a batch norm folded into it
+        config["synchronized"] = True
+    return type(layer).from_config(config)
 
 
 class GlobalBatchNormalization(tf.keras.layers.BatchNormalization):

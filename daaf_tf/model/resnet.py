@@ -36,18 +36,44 @@ def resnet_features(image, *, backbone="resnet50", width=64, last_stride=2):
       [B, ceil(H / r), ceil(W / r), C] features after the last ReLU, with r = 16 x last_stride and
       C = 8 x width (resnet18, 34) or 32 x width (resnet50, 101).
     """
-    block = _basic_block if backbone in _BASIC else _bottleneck_block
-    depths = {**_BASIC, **_BOTTLENECK}[backbone]
+    x = resnet_first_stage(image, backbone=backbone, width=width)
+    return resnet_later_stages(x, backbone=backbone, width=width, last_stride=last_stride)
+
+
+def resnet_first_stage(image, *, backbone, width):
+    """Apply what comes before a ResNet's second stage; see `resnet_features`.
+
+    Returns:
+      [B, ceil(H / 4), ceil(W / 4), C] with C = width (resnet18, 34) or 4 x width.
+    """
     x = _conv(image, width, 7, stride=2, name="conv1")
     x = _batch_norm(x, name="bn1")
     x = layers.ReLU(name="relu")(x)
     # Zero is no smaller than any value after ReLU, so zero padding is torch's infinite padding.
     x = layers.ZeroPadding2D(1, name="maxpool_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="maxpool")(x)
-    for stage, (depth, stride) in enumerate(zip(depths, (1, 2, 2, last_stride))):
-        for index in range(depth):
-            name = f"layer{stage + 1}_{index}"
-            x = block(x, width * 2**stage, stride=stride if index == 0 else 1, name=name)
+    return _stages(x, (1,), backbone=backbone, width=width)
+
+
+def resnet_later_stages(x, *, backbone, width, last_stride, prefix=""):
+    """Apply stages 2 to 4 to what `resnet_first_stage` returned; see `resnet_features`.
+
+    The layers' names begin with `prefix`, for stages beside the network's own.
+    """
+    return _stages(
+        x, (2, 3, 4), backbone=backbone, width=width, last_stride=last_stride, prefix=prefix
+    )
+
+
+def _stages(x, numbers, *, backbone, width, last_stride=2, prefix=""):
+    block = _basic_block if backbone in _BASIC else _bottleneck_block
+    depths = {**_BASIC, **_BOTTLENECK}[backbone]
+    strides = (1, 2, 2, last_stride)
+    for number in numbers:
+        for index in range(depths[number - 1]):
+            name = f"{prefix}layer{number}_{index}"
+            stride = strides[number - 1] if index == 0 else 1
+            x = block(x, width * 2 ** (number - 1), stride=stride, name=name)
     return x
 
 

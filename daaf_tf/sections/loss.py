@@ -45,14 +45,15 @@ class LossConfig(Section):
     mask_weight: float = setting(20.0, "Weight of the mask loss.", minimum=0)
     mask_loss: str = setting(
         "mse",
-        "Mask loss on 0..1 targets: mean squared error or cross-entropy.",
-        choices=("mse", "bce"),
+        "Mask loss on 0..1 targets: mean squared error, cross-entropy, or half the sum of squares.",
+        choices=("mse", "bce", "half_sum_squares"),
     )
     keypoints_weight: float = setting(65.0, "Weight of the keypoint loss.", minimum=0)
     keypoints_loss: str = setting(
         "mse",
-        "Keypoint loss on 0..1 targets: mean squared error or cross-entropy.",
-        choices=("mse", "bce"),
+        "Keypoint loss on 0..1 targets: mean squared error, cross-entropy, or half the sum of "
+        "squares.",
+        choices=("mse", "bce", "half_sum_squares"),
     )
     keypoints_foreground: float = setting(
         0.0,

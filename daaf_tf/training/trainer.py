@@ -187,7 +187,7 @@ def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras
         schema.CENTRE_DISTANCES: (CentreLoss(), loss.centre_weight),
         schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
         schema.KEYPOINTS: (
-            KeypointsLoss(loss.keypoints_foreground, loss.keypoints_loss),
+            KeypointsLoss(loss.keypoints_foreground, kind=loss.keypoints_loss),
             loss.keypoints_weight,
         ),
         schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),

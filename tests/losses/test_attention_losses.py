@@ -81,6 +81,11 @@ LOSSES = {
         lambda t, p, **presence: keypoints_loss(t, p, kind="bce", **presence),
         KeypointsLoss(kind="bce"),
     ),
+    "half_sum_squares": (
+        17,
+        lambda t, p, **presence: keypoints_loss(t, p, kind="half_sum_squares", **presence),
+        KeypointsLoss(kind="half_sum_squares"),
+    ),
 }
 
 
@@ -113,9 +118,18 @@ def test_small_float_types_are_computed_in_float32(name):
         np.testing.assert_array_equal(losses, expected)
 
 
+@pytest.mark.parametrize("function", [mask_loss, keypoints_loss])
+def test_half_the_sum_of_squares_is_that_of_each_sample(function):
+    targets, predictions = random_maps(6, channels=3)
+    t, p = targets.astype(np.float64), predictions.astype(np.float64)
+    expected = 0.5 * ((p - t) ** 2).sum(axis=(1, 2, 3))
+    losses = function(targets, predictions, kind="half_sum_squares")
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
 def test_an_unknown_kind_is_named():
     for loss in (mask_loss, keypoints_loss):
-        with pytest.raises(UserError, match="'dice': expected one of mse, bce"):
+        with pytest.raises(UserError, match="'dice': expected one of mse, bce, half_sum_squares"):
             loss(tf.ones([1, 1, 1, 1]), tf.ones([1, 1, 1, 1]), kind="dice")
 
 

@@ -253,3 +253,23 @@ def test_a_folder_without_a_run_is_named(tmp_path, program):
     flags = [f"--model_dir={tmp_path}"]
     flags += [f"--output_dir={tmp_path / 'out'}"] if program == "export" else []
     assert "config.json is not there" in run("-m", f"daaf_tf.{program}", *flags, code=1)
+
+
+def test_a_keras_cv_backbone_is_trained_and_exported_without_its_file(records, tmp_path):
+    file, folder = tmp_path / "backbone.json", tmp_path / "model"
+    arguments = {
+        "stackwise_filters": [4, 3],
+        "stackwise_blocks": [1, 1],
+        "stackwise_strides": [1, 2],
+        "include_rescaling": False,
+    }
+    file.write_text(json.dumps({"class": "ResNetBackbone", "arguments": arguments}))
+    flags = ["--backbone=keras_cv", f"--backbone_config={file}", "--total_steps=1"]
+    train(records, folder, *flags, "--pictures_every=0")
+    file.unlink()
+    assert json.loads((folder / "config.json").read_text())["model"]["feature_map"] == [8, 4]
+    again = ["--backbone=keras_cv", f"--flagfile={folder / 'train.flags'}"]
+    assert "is trained: 1 of 1 steps" in train(records, folder, *again)
+    saved = tmp_path / "saved"
+    assert "step 1" in run("-m", "daaf_tf.export", f"--model_dir={folder}", f"--output_dir={saved}")
+    assert (saved / "1" / "saved_model.pb").is_file()
