@@ -20,7 +20,7 @@ from source_imports import (
 # parts of one floor do not know each other.
 FLOORS = (
     ("errors", "files", "schema"),
-    ("settings",),
+    ("benchmarks", "settings"),
     ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),

@@ -11,10 +11,9 @@ import time
 STARTED = time.perf_counter()
 
 import json  # noqa: E402
-import resource  # noqa: E402
-import sys  # noqa: E402
 
 from daaf_tf import flags  # noqa: E402
+from daaf_tf.benchmarks import read_peak_mb  # noqa: E402
 from daaf_tf.config import Config  # noqa: E402
 
 flags.DEFINE_string("data_dir", None, "Folder of TFRecords that tools/make_tfrecords.py wrote.")
@@ -34,13 +33,11 @@ def measure(config: Config, batches: int, blocks: int) -> dict:
     rates = [
         config.batch_size * batches / time_batches(iterator, batches) for _ in range(blocks + 1)
     ]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "import_seconds": imported - STARTED,
         "first_batch_seconds": first - imported,
         "images_per_second": rates[1:],
-        # In bytes on macOS, in KiB elsewhere.
-        "peak_mb": peak / 2**20 if sys.platform == "darwin" else peak / 2**10,
+        "peak_mb": read_peak_mb(),
     }
 
 

@@ -10,14 +10,10 @@ else should run on the machine: the table says how busy it was.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
-import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +21,7 @@ import time
 import numpy as np
 
 from daaf_tf import flags, schema
+from daaf_tf.benchmarks import describe_machine, format_table, run_for_json, say
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.records import MANIFEST, RecordReader, ShardWriter, index_path, shard_name
 from daaf_tf.data.synthetic import write_synthetic_market
@@ -207,45 +204,7 @@ def run(python: str, program: str, source: str, annotated: bool) -> dict:
     """Run a program of this folder and return the JSON that it prints last."""
     values = flags.FLAGS
     command = [python, str(TOOLS / program), source, f"--annotations={str(annotated).lower()}"]
-    command += [f"--batches={values.batches}", f"--blocks={values.blocks}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise UserError(f"{python}: cannot be started ({error.strerror})") from error
-    if done.returncode:
-        raise UserError(f"{shlex.join(command)} failed:\n{done.stderr.strip()}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def say(text: str) -> None:
-    """Tell what is going on, beside the table."""
-    print(text, file=sys.stderr)
-
-
-def describe_machine(load: tuple[float, ...]) -> list[str]:
-    """Return lines that say where and how the figures came about."""
-    # Not os.cpu_count(): what this process may use.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    tensorflow = next(
-        f"{d.metadata['Name']} {d.version}"
-        for d in importlib.metadata.distributions()
-        if d.metadata["Name"] in ("tensorflow", "tensorflow-cpu", "tensorflow_cpu")
-    )
-    return [
-        f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, {tensorflow}; "
-        f"load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}",
-        f"`python {shlex.join(sys.argv)}`",
-    ]
-
-
-def format_table(rows: list[tuple]) -> list[str]:
-    """Return a Markdown table of (what, figures, unit): median, least and most."""
-    lines = ["| what | median | least | most |", "|---|---:|---:|---:|"]
-    for what, figures, unit in rows:
-        shown = [f(figures) for f in (statistics.median, min, max)] if figures else []
-        cells = [f"{figure:,.{0 if figure >= 100 else 2}f} {unit}".strip() for figure in shown]
-        lines.append(f"| {' | '.join([what, *cells, *[''] * (3 - len(cells))])} |")
-    return lines
+    return run_for_json([*command, f"--batches={values.batches}", f"--blocks={values.blocks}"])
 
 
 if __name__ == "__main__":

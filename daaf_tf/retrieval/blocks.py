@@ -21,9 +21,7 @@ def make_blocks(num_rows: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
 
 
-def map_in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
+def map_in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield `function(item)` of every item, in order, computed by threads.
 
     No more results than there are processors wait to be taken, so that memory stays bounded.

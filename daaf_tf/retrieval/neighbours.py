@@ -17,9 +17,7 @@ _CHUNK_ROWS = 1024
 _ROUNDING = 2.0**-24
 
 
-def find_neighbours(
-    features: np.ndarray, cuts: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def find_neighbours(features: np.ndarray, cuts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest neighbours of every point, the point itself among them, by Euclid.
 
     Products in float32 choose the candidates. Where their noise leaves open which are the nearest,
@@ -51,9 +49,7 @@ def find_neighbours(
     return search.choose(cuts, place)[place], farthest[place]
 
 
-def compute_pair_squares(
-    features: np.ndarray, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
+def compute_pair_squares(features: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Return the squared distances of pairs of points, [pairs] float64.
 
     Exchanging the points of a pair, or taking others that are equal to them, changes no digit.

@@ -1,4 +1,4 @@
-"""Sparse matrices as the re-ranking needs them: the entries of each row, one row after the other."""
+"""Sparse matrices as re-ranking needs them: the entries of each row, one row after the other."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def find_starts(counts: np.ndarray) -> np.ndarray:
 
 
 def find_positions(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return `counts[0]` positions from `first[0]` on, `counts[1]` from `first[1]` on, and so on."""
+    """Return `counts[0]` positions from `first[0]` on, then `counts[1]` from `first[1]` on, ..."""
     starts = find_starts(counts)
     return np.arange(starts[-1]) + np.repeat(first - starts[:-1], counts)

@@ -1,0 +1,85 @@
+"""What the benchmark programs share: measuring in processes of their own, and the table."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+
+from daaf_tf.errors import UserError
+
+
+def run_for_json(command: list[str]) -> dict:
+    """Run a program and return the JSON that it prints last.
+
+    Raises:
+      UserError: it cannot be started, or fails; the message holds what it said.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UserError(f"{command[0]}: cannot be started ({error.strerror})") from error
+    if done.returncode:
+        raise UserError(f"{shlex.join(command)} failed:\n{done.stderr.strip()}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def read_peak_mb() -> float:
+    """Return the largest memory that this process has had so far, in MiB."""
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        # What getrusage tells on Linux counts the memory of whoever started the process, too.
+        (peak,) = re.findall(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
+        return int(peak) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KiB
+
+
+def say(text: str) -> None:
+    """Tell what is going on, beside the table."""
+    print(text, file=sys.stderr)
+
+
+def describe_machine(load: tuple[float, ...]) -> list[str]:
+    """Return lines that say where and how the figures came about.
+
+    Args:
+      load: `os.getloadavg()` from before the measurements.
+    """
+    # Not os.cpu_count(): what this process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = [
+        f"{d.metadata['Name']} {d.version}"
+        for d in importlib.metadata.distributions()
+        if d.metadata["Name"] in ("numpy", "tensorflow", "tensorflow-cpu", "tensorflow_cpu")
+    ]
+    return [
+        f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"{', '.join(sorted(versions))}; load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}",
+        f"`python {shlex.join(sys.argv)}`",
+    ]
+
+
+def format_table(rows: list[tuple]) -> list[str]:
+    """Return a Markdown table of (what, figures, unit): median, least and most."""
+    lines = ["| what | median | least | most |", "|---|---:|---:|---:|"]
+    for what, figures, unit in rows:
+        shown = [f(figures) for f in (statistics.median, min, max)] if figures else []
+        cells = [f"{format_figure(figure)} {unit}".strip() for figure in shown]
+        lines.append(f"| {' | '.join([what, *cells, *[''] * (3 - len(cells))])} |")
+    return lines
+
+
+def format_figure(figure: float) -> str:
+    """Return a figure with the digits that are worth reading."""
+    if 0 < abs(figure) < 0.01:
+        return f"{figure:.1e}"
+    return f"{figure:,.{0 if figure >= 100 else 2}f}"
