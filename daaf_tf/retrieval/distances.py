@@ -43,20 +43,32 @@ def compute_distances(
 
 
 def compute_checked_distances(
-    query: np.ndarray, gallery: np.ndarray, *, metric: str, kept: np.ndarray | None = None
+    query: np.ndarray,
+    gallery: np.ndarray,
+    *,
+    metric: str,
+    kept: np.ndarray | None = None,
+    origin: np.ndarray | None = None,
 ) -> np.ndarray:
     """Do what `compute_distances` does, for features that `check_features` returned.
 
-    With `kept`, for the gallery images of those indices only, without a copy of them all.
+    Args:
+      query: [Q, D] numbers.
+      gallery: [G, D] numbers.
+      metric: "euclidean" or "cosine".
+      kept: indices of the gallery images that are wanted; None: all. There is never a copy of them.
+      origin: [D] that is subtracted first. The Euclidean distances of rows that are far from 0, and
+        near to each other, lose less to rounding if it lies among them.
     """
     num_gallery = len(gallery) if kept is None else len(kept)
     distances = np.empty((len(query), num_gallery), np.float32)
     # The two columns more make the product |a|^2 + |b|^2 - 2ab itself, in one pass.
-    query = _prepare(query, metric)
+    query = _prepare(query, metric, origin)
     query[:, :-2] *= -2.0
     query[:, [-2, -1]] = query[:, [-1, -2]]
     for columns in make_blocks(num_gallery, _CHUNK_ROWS):
-        chunk = _prepare(gallery[columns if kept is None else kept[columns]], metric)
+        chunk = gallery[columns if kept is None else kept[columns]]
+        chunk = _prepare(chunk, metric, origin)
         squared = query @ chunk.T
         np.maximum(squared, 0.0, out=squared)
         # For unit vectors |a - b|^2 = 2 (1 - cos).
@@ -113,11 +125,11 @@ def check_rows(name: str, features: np.ndarray, metric: str) -> np.ndarray:
     return features
 
 
-def _prepare(features: np.ndarray, metric: str) -> np.ndarray:
+def _prepare(features: np.ndarray, metric: str, origin: np.ndarray | None) -> np.ndarray:
     """Return float64 rows, a column of ones, and squared norms less what rounding may add."""
     rows = np.ones((len(features), features.shape[1] + 2))
     inner = rows[:, :-2]
-    inner[...] = features
+    np.subtract(features, 0.0 if origin is None else origin, out=inner)
     if metric == "cosine":
         inner /= np.linalg.norm(inner, axis=1, keepdims=True)
     rows[:, -1] = (1.0 - _NOISE) * np.einsum("nd,nd->n", inner, inner)

@@ -15,6 +15,7 @@ import dataclasses
 import numpy as np
 
 from daaf_tf.errors import UserError
+from daaf_tf.retrieval.checks import check_integers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,18 +99,3 @@ def is_ignored(
     gallery_ids, gallery_cameras = np.asarray(gallery_ids), np.asarray(gallery_cameras)
     own = (gallery_ids == query_id) & is_own_camera(query_camera, gallery_cameras)
     return own | (gallery_ids < 0)
-
-
-def check_integers(name: str, values: np.ndarray, length: int) -> np.ndarray:
-    """Return values as int64 if they are whole numbers, one for each image.
-
-    Raises:
-      UserError: otherwise.
-    """
-    values = np.asarray(values)
-    if values.shape != (length,) or values.dtype.kind not in "iu":
-        raise UserError(
-            f"{name}: expected {length} whole numbers, one for each image; "
-            f"received {values.dtype} of shape {list(values.shape)}"
-        )
-    return values.astype(np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from daaf_tf.errors import UserError
 from daaf_tf.retrieval.blocks import make_blocks
+from daaf_tf.retrieval.checks import check_whole_number
 from daaf_tf.retrieval.distances import check_features, compute_checked_distances
 from daaf_tf.retrieval.matches import Matches, is_ignored, match_queries
 from daaf_tf.retrieval.scoring import RetrievalResult, SingleShot, score
@@ -193,8 +194,7 @@ def rank_gallery(
 def _make_blocks(num_queries: int, num_gallery: int, block_size: int | None) -> Iterator[slice]:
     if block_size is None:
         block_size = min(_BLOCK_QUERIES, max(1, _BLOCK_NUMBERS // num_gallery))
-    if block_size < 1:
-        raise UserError(f"block_size {block_size}: expected 1 or more")
+    check_whole_number("block_size", block_size, 1)
     return make_blocks(num_queries, block_size)
 
 

@@ -34,7 +34,7 @@ def find_neighbours(features: np.ndarray, cuts: tuple[int, ...]) -> tuple[np.nda
       order; and [N] float64, the largest squared distance of each point to any, with the precision
       of float32.
     """
-    first, place = _find_distinct(features)
+    first, place = find_distinct(features)
     points = _Points(features if len(first) == len(features) else features[first])
     search = _Search(points, min(max(cuts), len(points)))
     blocks = list(make_blocks(len(points), _TILE_POINTS))
@@ -45,7 +45,7 @@ def find_neighbours(features: np.ndarray, cuts: tuple[int, ...]) -> tuple[np.nda
         search.add(rows, columns, tile)
         if rows != columns:
             search.add(columns, rows, tile.T)
-    farthest = search.farthest * points.scale
+    farthest = search.farthest.astype(np.float64) * points.scale
     return search.choose(cuts, place)[place], farthest[place]
 
 
@@ -62,7 +62,7 @@ def compute_pair_squares(features: np.ndarray, rows: np.ndarray, columns: np.nda
     return squares
 
 
-def _find_distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def find_distinct(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first of each set of equal points, ascending, and for each point its set."""
     rows = np.ascontiguousarray(features + features.dtype.type(0))  # -0 becomes 0
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]

@@ -6,8 +6,9 @@ import numpy as np
 
 from daaf_tf.errors import UserError
 from daaf_tf.retrieval.blocks import make_blocks
+from daaf_tf.retrieval.checks import check_integers, check_whole_number
 from daaf_tf.retrieval.distances import check_features, check_rows, compute_checked_distances
-from daaf_tf.retrieval.matches import check_integers, is_own_camera
+from daaf_tf.retrieval.matches import is_own_camera
 
 # Distances of a block.
 _BLOCK_NUMBERS = 2**24
@@ -112,8 +113,7 @@ def expand_queries(
     annotation, TPAMI 2019.
     """
     query, gallery = check_features(query_features, gallery_features, metric="cosine")
-    if not isinstance(num_neighbours, (int, np.integer)) or num_neighbours < 1:
-        raise UserError(f"num_neighbours {num_neighbours!r}: expected a whole number, 1 or more")
+    check_whole_number("num_neighbours", num_neighbours, 1)
     if not 0.0 <= alpha < np.inf:
         raise UserError(f"alpha {alpha!r}: expected a number, 0 or more")
     count = min(num_neighbours, len(gallery))

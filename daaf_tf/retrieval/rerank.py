@@ -20,6 +20,7 @@ import numpy as np
 
 from daaf_tf.errors import UserError
 from daaf_tf.retrieval.blocks import make_blocks, map_in_threads
+from daaf_tf.retrieval.checks import check_whole_number
 from daaf_tf.retrieval.distances import check_features, compute_checked_distances
 from daaf_tf.retrieval.neighbours import compute_pair_squares, find_neighbours
 from daaf_tf.retrieval.sparse import SparseRows, find_positions, join_rows
@@ -104,9 +105,8 @@ def rerank_blocks(
 
 
 def _check_parameters(k1: int, k2: int, lambda_value: float) -> None:
-    for name, value in (("k1", k1), ("k2", k2)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise UserError(f"{name} {value!r}: expected a whole number, 1 or more")
+    check_whole_number("k1", k1, 1)
+    check_whole_number("k2", k2, 1)
     if not 0.0 <= lambda_value <= 1.0:
         raise UserError(f"lambda_value {lambda_value!r}: expected a number from 0 to 1")
 
@@ -116,6 +116,7 @@ def _rerank_checked(query, gallery, k1, k2, lambda_value) -> Iterator[np.ndarray
     # The original takes k1 / 2 by numpy's rounding, to even: 10 for 21, 12 for 23.
     whole, half = (min(int(np.around(k)) + 1, len(points)) for k in (k1, k1 / 2))
     expansion = min(k2, len(points))
+    mean = points.mean(axis=0, dtype=np.float64)
     neighbours, farthest = find_neighbours(points, (whole, half, expansion))
     farthest = np.where(farthest > 0.0, farthest, 1.0)
     counts, members = _find_members(neighbours[:, :whole], neighbours[:, :half])
@@ -126,7 +127,7 @@ def _rerank_checked(query, gallery, k1, k2, lambda_value) -> Iterator[np.ndarray
     by_member = encoding.slice_rows(len(query)).transpose(len(encoding))
 
     def compute(rows: slice) -> np.ndarray:
-        result = compute_checked_distances(query[rows], gallery, metric="euclidean")
+        result = compute_checked_distances(query[rows], gallery, metric="euclidean", origin=mean)
         result *= np.sqrt(lambda_value / farthest[rows, None]).astype(np.float32)
         result *= result
         result += np.float32(1.0 - lambda_value)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from daaf_tf.errors import UserError
+from daaf_tf.retrieval.checks import check_whole_number
 from daaf_tf.retrieval.matches import Matches
 
 NUM_RANKS = 50
@@ -66,9 +66,8 @@ class SingleShot:
     seed: int = 0
 
     def __post_init__(self):
-        for name, value, least in (("repeats", self.repeats, 1), ("seed", self.seed, 0)):
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise UserError(f"SingleShot {name} {value!r}: expected {least} or more")
+        check_whole_number("SingleShot repeats", self.repeats, 1)
+        check_whole_number("SingleShot seed", self.seed, 0)
 
 
 def score(
