@@ -26,6 +26,11 @@ def compute_distances(
     get equal distances, and a ranking does not depend on the processor, the block size or the order
     of the rows, as it would with a float32 product.
 
+    >>> compute_distances([[0.0, 1.0]], [[3.0, 5.0], [0.0, 2.0]])
+    array([[5., 1.]], dtype=float32)
+    >>> compute_distances([[0.0, 1.0]], [[3.0, 0.0], [0.0, 2.0]], metric="cosine")
+    array([[1., 0.]], dtype=float32)
+
     Args:
       query_features: [Q, D] numbers.
       gallery_features: [G, D] numbers.

@@ -94,6 +94,11 @@ def evaluate_distances(
 ) -> RetrievalResult:
     """Rank the gallery for every query by given distances, and score the rankings.
 
+    >>> ids = {"query_ids": [1], "gallery_ids": [5, 1, 1]}
+    >>> cameras = {"query_cameras": [1], "gallery_cameras": [2, 2, 1]}
+    >>> evaluate_distances([[0.7, 0.2, 0.1]], **ids, **cameras).mean_ap
+    1.0
+
     Args:
       distances: [Q, G] numbers, small for alike; not changed. A memory map will do.
       query_ids: [Q] integers, as in `evaluate`.
@@ -135,6 +140,11 @@ def evaluate_blocks(
 ) -> RetrievalResult:
     """Score rankings by distances that come some queries at a time, say from `rerank_blocks`.
 
+    >>> ids = {"query_ids": [1, 5], "gallery_ids": [5, 1]}
+    >>> cameras = {"query_cameras": [1, 1], "gallery_cameras": [2, 2]}
+    >>> evaluate_blocks(([[0.7, 0.2]], [[0.8, 0.4]]), **ids, **cameras).mean_ap
+    0.75
+
     Args:
       blocks: of the rows of all queries, in order, each [some, G] numbers.
       query_ids: [Q] integers, as in `evaluate`.
@@ -170,6 +180,10 @@ def rank_gallery(
     gallery_cameras: np.ndarray,
 ) -> np.ndarray:
     """Return the gallery in the order of the ranking of one query, ignored images left out.
+
+    >>> people = {"query_id": 1, "gallery_ids": [5, 1, 1, -1]}
+    >>> rank_gallery([0.7, 0.2, 0.1, 0.3], **people, query_camera=1, gallery_cameras=[2, 2, 1, 2])
+    array([1, 0])
 
     Args:
       distances: [G] of the query to every gallery image.

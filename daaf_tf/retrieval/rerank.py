@@ -46,8 +46,8 @@ def rerank(
     compared by Euclid, say the cosine, divide each row by its norm first.
 
     >>> rerank([[0.0], [9.0]], [[1.0], [8.0], [3.0]], k1=2, k2=1).round(2)
-    array([[0.  , 0.94, 0.38],
-           [0.94, 0.  , 0.83]], dtype=float32)
+    array([[0.02, 0.94, 0.12],
+           [0.94, 0.01, 0.83]], dtype=float32)
 
     Args:
       query_features: [Q, D] numbers.
