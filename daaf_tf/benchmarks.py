@@ -35,10 +35,11 @@ def run_for_json(command: list[str]) -> dict:
 def read_peak_mb() -> float:
     """Return the largest memory that this process has had so far, in MiB."""
     status = pathlib.Path("/proc/self/status")
-    if status.exists():
-        # What getrusage tells on Linux counts the memory of whoever started the process, too.
-        (peak,) = re.findall(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
-        return int(peak) / 2**10
+    text = status.read_text() if status.exists() else ""
+    # What getrusage tells on Linux counts the memory of whoever started the process, too.
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
+    if found:
+        return int(found.group(1)) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KiB
 

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # More workers than this would cost memory and gain little: matrix products have threads anyway.
-_MOST_WORKERS = 8
+_MOST_WORKERS = 4
 
 
 def make_blocks(num_rows: int, size: int) -> Iterator[slice]:

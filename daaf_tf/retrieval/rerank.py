@@ -25,8 +25,10 @@ from daaf_tf.retrieval.distances import check_features, compute_checked_distance
 from daaf_tf.retrieval.neighbours import compute_pair_squares, find_neighbours
 from daaf_tf.retrieval.sparse import SparseRows, find_positions, join_rows
 
-# Points that are worked on at a time, and distances of a block of the result.
+# Points that are worked on at a time, queries that are paired with the gallery at a time, and
+# distances of a block of the result.
 _BLOCK_POINTS = 256
+_BLOCK_PAIRED = 32
 _BLOCK_NUMBERS = 2**23
 _NOBODY = -1
 
@@ -132,7 +134,7 @@ def _rerank_checked(query, gallery, k1, k2, lambda_value) -> Iterator[np.ndarray
         result *= result
         result += np.float32(1.0 - lambda_value)
         shared = _share(encoding.slice_rows(rows.start, rows.stop), by_member, len(gallery))
-        (places,) = np.nonzero(shared)
+        (places,) = np.nonzero(shared)  # much faster on a flat array
         shared = shared[places]
         result.reshape(-1)[places] -= (1.0 - lambda_value) * shared / (2.0 - shared)
         return np.maximum(result, 0.0, out=result)
@@ -226,9 +228,15 @@ def _share(queries: SparseRows, by_member: SparseRows, num_gallery: int) -> np.n
       by_member: the gallery's rows of V, transposed.
       num_gallery: number of gallery images.
     """
-    counts = by_member.count_entries()[queries.columns]
-    positions = find_positions(by_member.starts[queries.columns], counts)
-    minima = np.minimum(np.repeat(queries.values, counts), by_member.values[positions])
-    local = np.repeat(np.arange(len(queries)), queries.count_entries())
-    places = np.repeat(local * num_gallery, counts) + by_member.columns[positions]
-    return np.bincount(places, minima, minlength=len(queries) * num_gallery)
+    entries = by_member.count_entries()
+    shared = np.empty((len(queries), num_gallery))
+    for rows in make_blocks(len(queries), _BLOCK_PAIRED):
+        some = queries.slice_rows(rows.start, rows.stop)
+        counts = entries[some.columns]
+        positions = find_positions(by_member.starts[some.columns], counts)
+        minima = np.minimum(np.repeat(some.values, counts), by_member.values[positions])
+        local = np.repeat(np.arange(len(some)), some.count_entries())
+        places = np.repeat(local * num_gallery, counts) + by_member.columns[positions]
+        sums = np.bincount(places, minima, minlength=len(some) * num_gallery)
+        shared[rows] = sums.reshape(len(some), num_gallery)
+    return shared.reshape(-1)
