@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import shlex
 import statistics
@@ -44,29 +45,34 @@ def run_program(command: Sequence[Any]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def read_peak_memory() -> float:
-    """Return the most memory that this process has held so far, in MB."""
+def read_peak_mb() -> float:
+    """Return the largest memory that this process has had so far, in MiB."""
+    status = pathlib.Path("/proc/self/status")
+    text = status.read_text() if status.exists() else ""
+    # What getrusage tells on Linux counts the memory of whoever started the process, too.
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
+    if found:
+        return int(found.group(1)) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # In bytes on macOS, in KiB elsewhere.
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KiB
 
 
 def describe_machine(load: tuple[float, ...]) -> list[str]:
     """Return lines that say where and how the figures came about.
 
     Args:
-      load: `os.getloadavg()` before the first measurement.
+      load: `os.getloadavg()` from before the measurements.
     """
     # Not os.cpu_count(): what this process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    tensorflow = next(
+    versions = [
         f"{d.metadata['Name']} {d.version}"
         for d in importlib.metadata.distributions()
-        if d.metadata["Name"] in ("tensorflow", "tensorflow-cpu", "tensorflow_cpu")
-    )
+        if d.metadata["Name"] in ("numpy", "tensorflow", "tensorflow-cpu", "tensorflow_cpu")
+    ]
     return [
-        f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, {tensorflow}; "
-        f"load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}",
+        f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"{', '.join(sorted(versions))}; load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}",
         f"`python {shlex.join(sys.argv)}`",
     ]
 
@@ -88,6 +94,13 @@ def format_table(rows: list[tuple]) -> list[str]:
     lines = ["| what | median | least | most |", "|---|---:|---:|---:|"]
     for what, figures, unit in rows:
         shown = [f(figures) for f in (statistics.median, min, max)] if figures else []
-        cells = [f"{figure:,.{0 if figure >= 100 else 2}f} {unit}".strip() for figure in shown]
+        cells = [f"{format_figure(figure)} {unit}".strip() for figure in shown]
         lines.append(f"| {' | '.join([what, *cells, *[''] * (3 - len(cells))])} |")
     return lines
+
+
+def format_figure(figure: float) -> str:
+    """Return a figure with the digits that are worth reading."""
+    if 0 < abs(figure) < 0.01:
+        return f"{figure:.1e}"
+    return f"{figure:,.{0 if figure >= 100 else 2}f}"

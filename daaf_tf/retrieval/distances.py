@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from daaf_tf.errors import UserError
+from daaf_tf.retrieval.blocks import make_blocks
 
 METRICS = ("euclidean", "cosine")
 
@@ -25,6 +26,11 @@ def compute_distances(
     get equal distances, and a ranking does not depend on the processor, the block size or the order
     of the rows, as it would with a float32 product.
 
+    >>> compute_distances([[0.0, 1.0]], [[3.0, 5.0], [0.0, 2.0]])
+    array([[5., 1.]], dtype=float32)
+    >>> compute_distances([[0.0, 1.0]], [[3.0, 0.0], [0.0, 2.0]], metric="cosine")
+    array([[1., 0.]], dtype=float32)
+
     Args:
       query_features: [Q, D] numbers.
       gallery_features: [G, D] numbers.
@@ -41,17 +47,35 @@ def compute_distances(
     return compute_checked_distances(query, gallery, metric=metric)
 
 
-def compute_checked_distances(query: np.ndarray, gallery: np.ndarray, *, metric: str) -> np.ndarray:
-    """Do what `compute_distances` does, for features that `check_features` returned."""
-    distances = np.empty((len(query), len(gallery)), np.float32)
-    query, query_squares = _prepare(query, metric)
-    query = np.column_stack([query, query_squares, np.ones(len(query))])
-    for start in range(0, len(gallery), _CHUNK_ROWS):
-        columns = slice(start, start + _CHUNK_ROWS)
-        chunk, chunk_squares = _prepare(gallery[columns], metric)
-        # The two columns more make the product |a|^2 + |b|^2 - 2ab itself, in one pass.
-        chunk = np.column_stack([-2.0 * chunk, np.ones(len(chunk)), chunk_squares])
-        squared = np.maximum(query @ chunk.T, 0.0)
+def compute_checked_distances(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    *,
+    metric: str,
+    kept: np.ndarray | None = None,
+    origin: np.ndarray | None = None,
+) -> np.ndarray:
+    """Do what `compute_distances` does, for features that `check_features` returned.
+
+    Args:
+      query: [Q, D] numbers.
+      gallery: [G, D] numbers.
+      metric: "euclidean" or "cosine".
+      kept: indices of the gallery images that are wanted; None: all. There is never a copy of them.
+      origin: [D] that is subtracted first. The Euclidean distances of rows that are far from 0, and
+        near to each other, lose less to rounding if it lies among them.
+    """
+    num_gallery = len(gallery) if kept is None else len(kept)
+    distances = np.empty((len(query), num_gallery), np.float32)
+    # The two columns more make the product |a|^2 + |b|^2 - 2ab itself, in one pass.
+    query = _prepare(query, metric, origin)
+    query[:, :-2] *= -2.0
+    query[:, [-2, -1]] = query[:, [-1, -2]]
+    for columns in make_blocks(num_gallery, _CHUNK_ROWS):
+        chunk = gallery[columns if kept is None else kept[columns]]
+        chunk = _prepare(chunk, metric, origin)
+        squared = query @ chunk.T
+        np.maximum(squared, 0.0, out=squared)
         # For unit vectors |a - b|^2 = 2 (1 - cos).
         distances[:, columns] = 0.5 * squared if metric == "cosine" else np.sqrt(squared)
     return distances
@@ -67,8 +91,8 @@ def check_features(
     """
     if metric not in METRICS:
         raise UserError(f"metric {metric!r}: expected one of {', '.join(METRICS)}")
-    query = _check_rows("query_features", query_features, metric)
-    gallery = _check_rows("gallery_features", gallery_features, metric)
+    query = check_rows("query_features", query_features, metric)
+    gallery = check_rows("gallery_features", gallery_features, metric)
     if query.shape[1] != gallery.shape[1]:
         raise UserError(
             f"query_features are {query.shape[1]} wide and gallery_features {gallery.shape[1]}: "
@@ -77,7 +101,12 @@ def check_features(
     return query, gallery
 
 
-def _check_rows(name: str, features: np.ndarray, metric: str) -> np.ndarray:
+def check_rows(name: str, features: np.ndarray, metric: str) -> np.ndarray:
+    """Return features as an array if the metric is defined for every row.
+
+    Raises:
+      UserError: as `compute_distances`; the message begins with `name`.
+    """
     features = np.asarray(features)
     if features.ndim != 2 or 0 in features.shape or features.dtype.kind not in "fiu":
         raise UserError(
@@ -101,9 +130,12 @@ def _check_rows(name: str, features: np.ndarray, metric: str) -> np.ndarray:
     return features
 
 
-def _prepare(features: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return float64 rows and their squared norms, less what rounding may add to distances."""
-    features = features.astype(np.float64)
+def _prepare(features: np.ndarray, metric: str, origin: np.ndarray | None) -> np.ndarray:
+    """Return float64 rows, a column of ones, and squared norms less what rounding may add."""
+    rows = np.ones((len(features), features.shape[1] + 2))
+    inner = rows[:, :-2]
+    np.subtract(features, 0.0 if origin is None else origin, out=inner)
     if metric == "cosine":
-        features /= np.linalg.norm(features, axis=1, keepdims=True)
-    return features, (1.0 - _NOISE) * np.einsum("nd,nd->n", features, features)
+        inner /= np.linalg.norm(inner, axis=1, keepdims=True)
+    rows[:, -1] = (1.0 - _NOISE) * np.einsum("nd,nd->n", inner, inner)
+    return rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from daaf_tf.errors import UserError
+from daaf_tf.retrieval.matches import is_ignored
 
 if TYPE_CHECKING:  # Pillow is imported where a picture is drawn: scoring needs numpy alone
     from PIL import Image, ImageDraw
@@ -62,18 +63,24 @@ def make_ranked_row(
       distances: [G] of the query to every gallery image.
       query_id: person id of the query.
       gallery_ids: [G] integers, below 0 for junk.
-      query_camera: camera of the query.
+      query_camera: camera of the query; below 0: not known.
       gallery_cameras: [G] integers.
       gallery_image: returns image number i as uint8 [H, W, 3]; called for the images shown only.
       length: images to show, ignored ones included.
     """
     verdicts, captions = [], []
     order = np.argsort(distances, kind="stable")[:length]
+    ignored = is_ignored(
+        query_id=query_id,
+        gallery_ids=gallery_ids,
+        query_camera=query_camera,
+        gallery_cameras=gallery_cameras,
+    )
     rank = 0
     for index in order:
         person, camera = gallery_ids[index], gallery_cameras[index]
         verdict = SAME if person == query_id else OTHER
-        if person < 0 or (person == query_id and camera == query_camera):
+        if ignored[index]:
             verdict = IGNORED
         rank += verdict != IGNORED
         place = "-" if verdict == IGNORED else f"#{rank}"

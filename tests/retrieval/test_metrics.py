@@ -1,8 +1,9 @@
-"""The protocol against a slow literal twin, its corner cases, and bad input."""
+"""The protocol against a slow literal twin, its corner cases, its memory, and bad input."""
 
 from __future__ import annotations
 
-import doctest
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,21 +12,24 @@ from daaf_tf.errors import UserError
 from daaf_tf.retrieval import (
     compute_distances,
     evaluate,
+    evaluate_blocks,
     evaluate_distances,
-    metrics,
     rank_gallery,
 )
 
 
 def slow_evaluate(distances, query_ids, gallery_ids, query_cameras, gallery_cameras):
-    """Walk down every ranking, as the official program does; None where no query has a match."""
+    """Walk down every ranking, as the official program does; None where no query has a match.
+
+    A camera below 0 is that of no other image.
+    """
     first_ranks, rectangles, trapezoids, inps = [], [], [], []
     for query, (person, camera) in enumerate(zip(query_ids, query_cameras)):
         counted = [
             index
             for index in range(len(gallery_ids))
             if gallery_ids[index] >= 0
-            and not (gallery_ids[index] == person and gallery_cameras[index] == camera)
+            and not (gallery_ids[index] == person and gallery_cameras[index] == camera >= 0)
         ]
         counted.sort(key=lambda index: (distances[query][index], index))
         num_positives = sum(gallery_ids[index] == person for index in counted)
@@ -63,8 +67,8 @@ def make_case(random: np.random.Generator, *, levels: int) -> tuple[np.ndarray, 
     people = {
         "query_ids": random.integers(1, 4, size=num_queries),
         "gallery_ids": random.integers(-1, 4, size=num_gallery),
-        "query_cameras": random.integers(1, 4, size=num_queries),
-        "gallery_cameras": random.integers(1, 4, size=num_gallery),
+        "query_cameras": random.integers(-2, 4, size=num_queries),
+        "gallery_cameras": random.integers(-2, 4, size=num_gallery),
     }
     return distances.astype(random.choice([np.float32, np.float64])), people
 
@@ -133,6 +137,19 @@ def test_junk_and_the_own_camera_are_ignored_and_distractors_count():
     assert one_query([1.0, 2.0], [1, 1], [1, 2]).cmc[0] == 1.0
     assert one_query([1.0, 2.0], [5, 1], [1, 2]).cmc[0] == 0.0  # another person, same camera
     assert one_query([1.0, 2.0], [0, 1]).cmc[0] == 0.0
+
+
+def test_an_image_of_an_unknown_camera_is_its_own_camera():
+    # With a camera in common nothing would be left, and the query would be without a match.
+    result = evaluate_distances(
+        [[1.0, 2.0]],
+        query_ids=[1],
+        gallery_ids=[1, 5],
+        query_cameras=[-1],
+        gallery_cameras=[-1, -1],
+    )
+    assert (result.mean_ap, result.queries_without_match) == (1.0, 0)
+    assert one_query([1.0, 2.0], [5, 1], [1, -7]).first_match[0] == 2
 
 
 def test_equal_distances_keep_the_order_of_the_gallery():
@@ -234,6 +251,66 @@ def test_ranked_lists_agree_with_the_figures():
         assert (matches[0] + 1 if len(matches) else 0) == first_match
 
 
+def test_blocks_are_scored_as_they_come():
+    query, gallery, people = make_features(10)
+    distances = compute_distances(query, gallery)
+    expected = evaluate_distances(distances, **people)
+    result = evaluate_blocks((distances[rows] for rows in (slice(4), slice(4, 15))), **people)
+    assert result.mean_ap == expected.mean_ap
+    assert np.array_equal(result.first_match, expected.first_match)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([np.ones((15, 39))], r"15 rows for 40 gallery images; received \[15, 39\] after 0 rows"),
+        ([np.ones((14, 40))], "expected 15 rows, received 14"),
+        ([np.ones((9, 40))] * 2, r"15 rows for 40 gallery images; received \[9, 40\] after 9 rows"),
+        ([], "expected 15 rows, received 0"),
+        ([np.ones((9, 40)), np.full((6, 40), np.nan)], "distances: row 9 holds NaN"),
+        ([np.ones(40)], r"distances: expected numbers of shape .* received float64 .*\[40\]"),
+    ],
+)
+def test_blocks_that_do_not_fit_are_named(blocks, message):
+    _, _, people = make_features(11)
+    with pytest.raises(UserError, match=message):
+        evaluate_blocks(blocks, **people)
+
+
+MEMORY = """
+import numpy as np
+from daaf_tf import retrieval
+from daaf_tf.benchmarks import read_peak_mb
+
+random = np.random.default_rng(1)
+
+def run(num_gallery):
+    retrieval.evaluate(
+        random.standard_normal((600, 4), np.float32),
+        random.standard_normal((num_gallery, 4), np.float32),
+        query_ids=np.arange(600),
+        gallery_ids=np.arange(num_gallery) - 1000,  # some are junk
+        query_cameras=np.ones(600, int),
+        gallery_cameras=np.full(num_gallery, 2),
+        block_size=16,
+    )
+
+run(2000)  # what libraries take once
+before = read_peak_mb()
+run(200_000)
+print(read_peak_mb() - before)
+"""
+
+
+def test_the_distances_are_never_whole_in_memory():
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    # A block has 13 MB, all distances 480 MB.
+    assert float(done.stdout) < 120
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -246,7 +323,7 @@ def test_ranked_lists_agree_with_the_figures():
         ({"gallery_cameras": np.ones(40)}, "gallery_cameras: .* received float64"),
         ({"gallery_ids": np.full(40, -1)}, "none of the 15 queries has a match among the 40"),
         ({"metric": "L2"}, "metric 'L2': expected one of euclidean, cosine"),
-        ({"block_size": 0}, "block_size 0: expected 1 or more"),
+        ({"block_size": 0}, "block_size 0: expected a whole number, 1 or more"),
     ],
 )
 def test_bad_input_is_named(changes, message):
@@ -275,9 +352,3 @@ def test_distances_of_another_shape_are_named():
         evaluate_distances(np.ones(15), **people)
     with pytest.raises(UserError, match=r"gallery_ids: expected 39 whole numbers.* \[40\]"):
         evaluate_distances(np.ones((15, 39)), **people)
-
-
-def test_the_example_in_the_docstring_runs():
-    outcome = doctest.testmod(metrics)
-    assert outcome.attempted >= 3
-    assert outcome.failed == 0
