@@ -23,6 +23,8 @@ from tiny_run import (
     train,
 )
 
+pytestmark = pytest.mark.timeout(0)  # each process has a time limit of its own
+
 STEPS = 5
 # Not Adam: it divides by the gradient's size, and so would blow the rounding errors up to whole
 # steps where the true gradient is zero (the bias of the embedding moves all distances alike).
