@@ -82,10 +82,10 @@ def train(config: Config, model_dir: str, strategy: tf.distribute.Strategy) -> b
         is full; another worker that was lost, has other flags, or finds another checkpoint.
     """
     workers = Workers(strategy)
-    with _user_errors(), workers.named_when_lost(model_dir):
+    with workers.named_when_lost(model_dir), _user_errors():
         done = _train(config, model_dir, strategy, workers)
         # The end of one is the end of all: the chief may still be evaluating.
-        workers.gather()
+        workers.wait()
         return done
 
 

@@ -32,7 +32,8 @@ SAME = (
     "--sync_batch_norm",
     "--identity_weight=1",
     "--optimizer=sgd",
-    "--learning_rate=0.01",
+    "--learning_rate=0.001",
+    "--images_per_identity=4",
     f"--total_steps={STEPS}",
     "--log_every=1",
 )
