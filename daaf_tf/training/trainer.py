@@ -100,10 +100,10 @@ def train(
     """
     workers = Workers(strategy)
     advice = training_advice(config)
-    with out_of_memory(advice), _user_errors(), workers.named_when_lost(model_dir):
+    with out_of_memory(advice), workers.named_when_lost(model_dir), _user_errors():
         done = _train(config, model_dir, strategy, workers, more_callbacks)
         # The end of one is the end of all: the chief may still be evaluating.
-        workers.gather()
+        workers.wait()
         return done
 
 

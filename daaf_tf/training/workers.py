@@ -77,6 +77,10 @@ class Workers:
         """Return whether at least one worker says yes."""
         return bool(self.gather(value).any())
 
+    def wait(self) -> None:
+        """Wait until all workers are here."""
+        self.gather(0)
+
     def check_same_run(self, config: Config, step: int) -> None:
         """Raise a UserError unless all workers have the same settings and stand at the same step.
 

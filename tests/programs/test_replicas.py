@@ -23,6 +23,8 @@ from tiny_run import (
     train,
 )
 
+pytestmark = pytest.mark.timeout(0)  # each process has a time limit of its own
+
 STEPS = 5
 # Not Adam: it divides by the gradient's size, and so would blow the rounding errors up to whole
 # steps where the true gradient is zero (the bias of the embedding moves all distances alike).
@@ -30,7 +32,8 @@ SAME = (
     "--sync_batch_norm",
     "--identity_weight=1",
     "--optimizer=sgd",
-    "--learning_rate=0.01",
+    "--learning_rate=0.001",
+    "--images_per_identity=4",
     f"--total_steps={STEPS}",
     "--log_every=1",
 )

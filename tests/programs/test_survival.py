@@ -8,6 +8,7 @@ import random
 import signal
 import time
 
+import pytest
 from tiny_run import (
     NO_BRANCHES,
     Run,
@@ -19,10 +20,13 @@ from tiny_run import (
     train,
 )
 
+pytestmark = pytest.mark.timeout(0)  # each process has a time limit of its own
+
 KILLS = int(os.environ.get("KILLS", "3"))
 STEPS_PER_LIFE = 8
 TOTAL_STEPS = STEPS_PER_LIFE * (KILLS + 1)
 FLAGS = (
+    *NO_BRANCHES,
     "--num_cpu_replicas=1",
     f"--total_steps={TOTAL_STEPS}",
     "--checkpoint_every=2",
