@@ -45,7 +45,8 @@ def build_optimizer(
     if config.optimizer == "sgd":
         return CoupledSGD(config.weight_decay, momentum=0.9, **shared)
     optimizer = CoupledAdam(config.weight_decay, epsilon=1e-8, **shared)
-    optimizer.begin_late(frozen, config.freeze_backbone_steps)
+    if config.freeze_backbone_steps:
+        optimizer.begin_late(frozen, config.freeze_backbone_steps)
     return optimizer
 
 
