@@ -36,10 +36,10 @@ from daaf_tf.benchmarks import (
 from daaf_tf.config import Config
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.synthetic import write_synthetic_market
+from daaf_tf.data.synthetic_plan import PRESETS
 from daaf_tf.errors import UserError
 
 STEPS_PROGRAM = pathlib.Path(__file__).resolve().with_name("benchmark_steps.py")
-PARTS = ("loop", "branches", "precision", "replicas")
 # DAAF-TriNet's input, in batches of 16.
 BASE = Config().replace(resize_height=288, resize_width=144, identities_per_batch=4)
 
@@ -59,6 +59,14 @@ HAB = Measurement("bare", (("pab", False),))
 PAB = Measurement("bare", (("hab", False),))
 BFLOAT16 = Measurement("bare", (("precision", "mixed_bfloat16"),))
 
+# What each part takes; those of the last one hang on flags.
+PARTS = {
+    "loop": (TRAIN, BOTH),
+    "branches": (BASELINE, HAB, PAB, BOTH),
+    "precision": (BOTH, BFLOAT16),
+    "replicas": (),
+}
+
 
 def main() -> None:
     """Measure everything and print the tables."""
@@ -71,20 +79,19 @@ def main() -> None:
         work = pathlib.Path(folder)
         if "loop" in parts and not config.data.data_dir:
             config = config.replace(data_dir=make_records(work, values.preset))
-        wanted = {"loop": (TRAIN, BOTH), "branches": (BASELINE, HAB, PAB, BOTH)}
-        wanted["precision"] = (BOTH, BFLOAT16)
-        chosen = dict.fromkeys(each for part in parts for each in wanted.get(part, ()))
-        runs = measure(list(chosen), config, work, values.repeats)
+        chosen = list(dict.fromkeys(each for part in parts for each in PARTS[part]))
+        runs = measure(chosen, config, work, values.repeats)
         grid_runs = measure(list(grid.values()), config, work, values.grid_repeats)
+    times = {each: seconds(runs[each]) for each in chosen}
+    rows = {"loop": loop_rows, "branches": branches_rows, "precision": precision_rows}
     lines = describe_machine(load)
-    titled = {"loop": loop_rows, "branches": branches_rows, "precision": precision_rows}
     for part in parts:
-        if part in titled:
-            title, rows = titled[part]({each: seconds(runs[each]) for each in chosen}, config)
-            lines += ["", title, "", *format_table(rows)]
-        else:
-            lines += ["", "Step time against replicas and batch:", ""]
-            lines += format_grid({at: grid_runs[each] for at, each in grid.items()})
+        if part in rows:
+            title, table = rows[part](times, config)
+            lines += ["", title, "", *format_table(table)]
+    if grid:
+        lines += ["", "Step time against replicas and batch:", ""]
+        lines += format_grid({at: grid_runs[each] for at, each in grid.items()})
     print("\n".join(lines))
 
 
@@ -244,5 +251,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("blocks", 3, "Timed blocks in a run; one more is not counted.")
     flags.DEFINE_string("replicas", "1,2,4", "Numbers of replicas, as logical CPUs.")
     flags.DEFINE_string("batch_sizes", "16,32", "Images in a global batch.")
-    flags.DEFINE_string("preset", "small", "Which synthetic set is drawn without --data_dir.")
+    flags.DEFINE_enum("preset", "small", tuple(PRESETS), "Synthetic set drawn without --data_dir.")
     flags.run(main)
