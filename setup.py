@@ -24,7 +24,8 @@ STACK = [
     f"tensorflow-addons==0.23.0; {OLD}",
     f"tensorflow==2.21.*; {NEW}",
     f"tf_keras==2.21.*; {NEW}",
-    f"tensorboard==2.21.*; {NEW}",  # TensorFlow 2.15 brings its own
+    f"tensorboard==2.15.*; {OLD}",
+    f"tensorboard==2.21.*; {NEW}",
     "keras-cv==0.9.0",
     f"numpy==1.26.4; {OLD}",
     f"numpy>=2,<3; {NEW}",
@@ -34,6 +35,7 @@ STACK = [
     f"pillow==12.3.0; {PYTHON_310_UP}",
     "absl-py",
     "google-crc32c",
+    "matplotlib",
     "tqdm",
 ]
 
