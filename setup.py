@@ -24,7 +24,8 @@ STACK = [
     f"tensorflow-addons==0.23.0; {OLD}",
     f"tensorflow==2.21.*; {NEW}",
     f"tf_keras==2.21.*; {NEW}",
-    f"tensorboard==2.21.*; {NEW}",  # TensorFlow 2.15 brings its own
+    f"tensorboard==2.15.*; {OLD}",
+    f"tensorboard==2.21.*; {NEW}",
     "keras-cv==0.9.0",
     f"numpy==1.26.4; {OLD}",
     f"numpy>=2,<3; {NEW}",
@@ -36,6 +37,7 @@ STACK = [
     "google-crc32c",
     "h5py",
     "safetensors==0.7.0",  # the newest for Python 3.9
+    "matplotlib",
     "tqdm",
 ]
 
