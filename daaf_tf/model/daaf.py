@@ -8,7 +8,7 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model.attention import holistic_attention, partial_attention
-from daaf_tf.model.heads import POOL, identity_head, trinet_head
+from daaf_tf.model.heads import identity_head, trinet_head
 from daaf_tf.model.resnet import resnet_features
 
 
@@ -87,6 +87,12 @@ def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
       model: a model that `build_daaf` made.
 
     Returns:
-      A functional model from images to the last feature map, [B, h, w, C].
+      The part from the image to the last feature map, [B, h, w, C], which a head pools. A backbone
+      that is a model of its own inside the network is returned as that model.
     """
-    return tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")
+    pool = next(
+        layer for layer in model.layers if isinstance(layer, tf.keras.layers.GlobalAveragePooling2D)
+    )
+    backbone = tf.keras.Model(model.input, pool.input, name="backbone_model")
+    inner = [layer for layer in backbone.layers if isinstance(layer, tf.keras.Model)]
+    return inner[0] if inner else backbone
