@@ -22,8 +22,10 @@ def main() -> None:
     from daaf_tf.training.strategy import make_strategy
     from daaf_tf.training.trainer import resolve_config, train
 
-    config = resolve_pretrained(resolve_config(config), FLAGS.model_dir)
+    config = resolve_config(config)
     strategy = make_strategy(config)
+    # Another run's folder is read by building its network, for which devices must be settled.
+    config = resolve_pretrained(config, FLAGS.model_dir)
     prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
     if not train(config, FLAGS.model_dir, strategy):
         print(f"stopped and saved in {FLAGS.model_dir}; the same command goes on from there")
