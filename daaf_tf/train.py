@@ -24,9 +24,10 @@ def main() -> None:
     from daaf_tf.training.trainer import resolve_config, train
     from daaf_tf.training.workers import Workers
 
-    config = resolve_pretrained(resolve_config(config), FLAGS.model_dir)
+    config = resolve_config(config)
     strategy = make_strategy(config)
-    config = resolve_backbone(config)
+    # Another run's folder is read by building its network, for which devices must be settled.
+    config = resolve_pretrained(resolve_backbone(config), FLAGS.model_dir)
     if Workers(strategy).is_chief:
         prepare_model_dir(FLAGS.model_dir, config, flags.to_flagfile(config))
     if not train(config, FLAGS.model_dir, strategy):

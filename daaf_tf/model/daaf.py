@@ -110,9 +110,12 @@ def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
       model: a model that `build_daaf` made.
 
     Returns:
-      A functional model from images to the last feature map, [B, h, w, C].
+      The part from the image to the last feature map, [B, h, w, C], which a head pools. A backbone
+      that is a model of its own inside the network is returned as that model.
     """
-    return tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")
+    backbone = tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")
+    inner = [layer for layer in backbone.layers if isinstance(layer, tf.keras.Model)]
+    return inner[0] if inner else backbone
 
 
 def _check_feature_map(features, config):

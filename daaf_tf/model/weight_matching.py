@@ -204,7 +204,9 @@ def _describe_keras(file):
     }
     if "layer1_0_conv1/kernel" in kernels:
         return describe_resnet({torch_name(name): shape for name, shape in kernels.items()})
-    return f"{len(file.tensors)} tensors {some(list(file.tensors))}"
+    if file.by_path:
+        return f"{len(file.tensors)} tensors by their place in a model"
+    return f"{len(file.tensors)} tensors ({some(list(file.tensors))})"
 
 
 def _notes(names):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import pathlib
 
+import tensorflow as tf
+
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model import backbone_model, build_daaf
@@ -54,7 +56,12 @@ def read_pretrained(config: Config) -> WeightFile | None:
     path, digest = config.model.pretrained, config.model.pretrained_digest
     if not path:
         return None
-    found = _read_run(path) if pathlib.Path(path, CHECKPOINTS).is_dir() else read_weight_file(path)
+    if pathlib.Path(path, CHECKPOINTS).is_dir():
+        found = _read_run(path)
+        # What building that network has drawn must not change how this one starts.
+        tf.keras.utils.set_random_seed(config.data.seed)
+    else:
+        found = read_weight_file(path)
     if digest and digest != found.digest:
         raise UserError(
             f"--pretrained={path} has the digest {found.digest}, but the run is to start from "

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
-from daaf_tf.model import build_daaf, embedding_model
+from daaf_tf.model import backbone_model, build_daaf, embedding_model
 
 SMALL = Config().replace(
     image_height=64,
@@ -241,3 +241,26 @@ def test_model_is_rebuilt_from_its_own_config(network):
     images = random_images(SMALL)
     for name, output in network(images).items():
         np.testing.assert_array_equal(copy(images)[name], output)
+
+
+def test_the_backbone_is_what_the_head_pools(network, baseline):
+    for model in (network, baseline):
+        backbone = backbone_model(model)
+        assert backbone.output_shape == (None, 2, 1, 64)
+        assert {layer.name for layer in backbone.layers if layer.weights} == {
+            layer.name
+            for layer in model.layers
+            if layer.weights and layer.name.startswith(("conv1", "bn1", "layer"))
+        }
+    first = backbone_model(network).weights[0]
+    assert first is network.get_layer("conv1").kernel
+
+
+def test_a_backbone_that_is_a_model_of_its_own_is_returned_as_such():
+    inner = tf.keras.Sequential(
+        [tf.keras.Input((8, 8, 3)), tf.keras.layers.Conv2D(4, 3)], name="backbone"
+    )
+    image = tf.keras.Input((8, 8, 3))
+    scaled = tf.keras.layers.Rescaling(255.0)(image)
+    pooled = tf.keras.layers.GlobalAveragePooling2D()(inner(scaled))
+    assert backbone_model(tf.keras.Model(image, {"embedding": pooled})) is inner

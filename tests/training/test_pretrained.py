@@ -131,7 +131,12 @@ def test_another_runs_backbone_is_read_from_its_folder(model, tmp_path):
     config = resolve_pretrained(make_config(pretrained=str(run)), "new")
     found = read_pretrained(config)
     assert (found.kind, found.digest) == ("a run, step 1", config.model.pretrained_digest)
-    compiled = compile_model(config.replace(head_units=16), found)
+    compiled = compile_model(config, found)
+    tf.keras.utils.set_random_seed(config.data.seed)
+    left, right = (
+        network.get_layer("head_fc").get_weights() for network in (build_daaf(config), compiled)
+    )
+    np.testing.assert_array_equal(left, right)
     expected = read_arrays(backbone_model(model))
     for name, array in read_arrays(backbone_model(compiled)).items():
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
