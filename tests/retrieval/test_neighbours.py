@@ -44,6 +44,23 @@ def test_equal_those_of_all_distances(monkeypatch, kind, tile):
     np.testing.assert_allclose(farthest, squares, rtol=1e-5)
 
 
+@pytest.mark.parametrize("distance", [1e3, 1e6])
+def test_an_outlier_does_not_blur_the_others(monkeypatch, distance):
+    points = np.random.default_rng(1).normal(size=(1000, 8))
+    points[500] *= distance
+    compute, pairs = neighbours.compute_pair_squares, []
+    monkeypatch.setattr(
+        neighbours,
+        "compute_pair_squares",
+        lambda features, rows, columns: pairs.append(len(rows)) or compute(features, rows, columns),
+    )
+    found, _ = neighbours.find_neighbours(points, (21,))
+    expected, _ = slow_neighbours(points)
+    assert np.array_equal(np.sort(found), np.sort(expected[:, :21]))
+    # Some 25 candidates each, and few of them unclear.
+    assert sum(pairs) < 10_000
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 def test_few_points_are_all_neighbours(count):
     points = np.random.default_rng(count).normal(size=(count, 3))
