@@ -13,8 +13,11 @@ _TILE_POINTS = 2048
 _GROUPS = 6
 # Rows of features that are held in float64 at a time.
 _CHUNK_ROWS = 1024
-# Half the distance from 1 to the next float32.
+# Rows whose median is taken for the middle of all.
+_SAMPLE_ROWS = 256
+# Half the distance from 1 to the next float32, and more than the squares that it rounds to 0.
 _ROUNDING = 2.0**-24
+_LEAST_NOISE = 1e-30
 
 
 def find_neighbours(features: np.ndarray, cuts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -76,24 +79,26 @@ class _Points:
 
     Attributes:
       features: [N, D] numbers, as they were given.
-      norms: [N] float64, distance of each point to the mean of all, 1 for the farthest.
+      norms: [N] float64, distance of each point to the middle of all, 1 for the farthest.
       scale: squares of `compute_squares` times this are those of the features.
     """
 
     def __init__(self, features: np.ndarray):
         self.features = features
-        mean = features.mean(axis=0, dtype=np.float64)
+        # Any point near most of the others would do; the mean may be near none, for an outlier.
+        sample = features[:: len(features) // _SAMPLE_ROWS + 1].astype(np.float64)
+        middle = np.median(sample, axis=0)
         self.norms = np.empty(len(features))
         for rows in make_blocks(len(features), _CHUNK_ROWS):
-            self.norms[rows] = np.linalg.norm(features[rows] - mean, axis=1)
-        # Around the mean, and of norm 1 at most: then float32 has digits and room enough.
+            self.norms[rows] = np.linalg.norm(features[rows] - middle, axis=1)
+        # Around the middle, and of norm 1 at most: then float32 has digits and room enough.
         largest = self.norms.max() or 1.0
         self.norms /= largest
         self.scale = largest**2
         self._right = np.ones((len(features), features.shape[1] + 2), np.float32)
         self._right[:, -1] = self.norms**2
         for rows in make_blocks(len(features), _CHUNK_ROWS):
-            self._right[rows, :-2] = (features[rows] - mean) / largest
+            self._right[rows, :-2] = (features[rows] - middle) / largest
 
     def __len__(self) -> int:
         return len(self.features)
@@ -108,14 +113,26 @@ class _Points:
         left = np.column_stack([-2 * right[:, :-2], right[:, -1], right[:, -2]])
         return left @ self._right[columns].T
 
-    def find_noise(self) -> np.ndarray:
-        """Return by how much two squares in a row may stand in the wrong order, [N] float32.
+    def find_noise(self, rows: slice, squares: np.ndarray) -> np.ndarray:
+        """Return by how much two small squares of a row may stand in the wrong order.
 
         It is twice the bound for a product of D + 2 terms, with room for the rounding of its
-        factors and of the mean.
+        factors. The bound grows with the norms of the two points. Those that are near to a point
+        have no norm far from its own, so that one outlier does not blur all others.
+
+        Args:
+          rows: the points.
+          squares: [rows] float32, how large a small square may be.
+
+        Returns:
+          [rows] float32.
         """
-        error = (self._right.shape[1] + 6) * _ROUNDING * (self.norms + 1.0) ** 2
-        return (2.0 * error).astype(np.float32)
+        error = (self._right.shape[1] + 6) * _ROUNDING
+        norms = self.norms[rows]
+        near = np.sqrt(np.maximum(squares, 0.0)) + 4.0 * np.sqrt(error) * norms
+        reach = np.minimum(norms + 1.25 * near, 1.0)
+        noise = 2.0 * error * (norms + reach) ** 2
+        return np.maximum(noise, _LEAST_NOISE).astype(np.float32)
 
 
 class _Search:
@@ -127,7 +144,6 @@ class _Search:
 
     def __init__(self, points: _Points, count: int):
         self._points = points
-        self._noise = points.find_noise()
         self._least = np.full((len(points), count), np.inf, np.float32)  # of the squares so far
         self._found: list[tuple[np.ndarray, ...]] = []  # point, neighbour, square
         self.farthest = np.zeros(len(points), np.float32)
@@ -177,17 +193,19 @@ class _Search:
 
     def _find_limits(self, rows: slice) -> np.ndarray:
         """Return the largest square that a point's nearest may have, noise included."""
-        limits = self._least[rows].max(axis=1) + self._noise[rows]
+        largest = self._least[rows].max(axis=1)
+        limits = largest + self._points.find_noise(rows, largest)
         return np.minimum(limits, np.finfo(np.float32).max)  # so that padding stays outside
 
     def _find_unclear(self, square, starts, cuts) -> np.ndarray:
         """Tell for which points noise may have changed who is before a cut."""
         unclear = np.zeros(len(starts), bool)
         counts = np.diff(starts, append=len(square))
+        noise = self._points.find_noise(slice(None), self._least.max(axis=1))
         for cut in cuts:
             (more,) = np.nonzero(counts > cut)
             outer = starts[more] + cut
-            unclear[more] |= square[outer] - square[outer - 1] <= self._noise[more]
+            unclear[more] |= square[outer] - square[outer - 1] <= noise[more]
         return unclear
 
 

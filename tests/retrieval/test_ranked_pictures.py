@@ -96,3 +96,16 @@ def test_bad_input_is_named():
     row.gallery_images[2] = np.zeros((4, 4), np.uint8)
     with pytest.raises(UserError, match=r"image: .* received uint8 of shape \[4, 4\]"):
         draw_ranked_results([row])
+
+
+def test_an_image_of_an_unknown_camera_is_not_ignored():
+    row = make_ranked_row(
+        np.zeros((4, 2, 3), np.uint8),
+        np.array([0.1, 0.2, 0.3]),
+        query_id=1,
+        gallery_ids=[1, -1, 2],
+        query_camera=-3,
+        gallery_cameras=[-3, -3, -3],
+        gallery_image=lambda index: np.zeros((4, 2, 3), np.uint8),
+    )
+    assert row.verdicts == [SAME, IGNORED, OTHER]
