@@ -12,6 +12,8 @@ from daaf_tf.model.resnet import BATCH_NORM
 
 layers = tf.keras.layers
 
+POOL = "head_pool"  # the layer that takes the backbone's last feature map
+
 
 def trinet_head(features, *, hidden_units=1024, embedding_size=128):
     """Turn feature maps into embeddings: average pooling, FC, batch norm, ReLU, linear FC.
@@ -26,7 +28,7 @@ def trinet_head(features, *, hidden_units=1024, embedding_size=128):
 
     Source: Hermans et al., In Defense of the Triplet Loss for Person Re-Identification, 2017.
     """
-    x = layers.GlobalAveragePooling2D(dtype="float32", name="head_pool")(features)
+    x = layers.GlobalAveragePooling2D(dtype="float32", name=POOL)(features)
     x = layers.Dense(hidden_units, use_bias=False, dtype="float32", name="head_fc")(x)
     x = layers.BatchNormalization(**BATCH_NORM, dtype="float32", name="head_bn")(x)
     x = layers.ReLU(dtype="float32", name="head_relu")(x)

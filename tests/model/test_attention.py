@@ -39,7 +39,7 @@ def test_maps_are_16_times_the_features_and_in_0_1(branch, maps, norm, kernel_si
 
 @pytest.mark.parametrize(("branch", "maps"), [(holistic_attention, 1), (partial_attention, 17)])
 def test_each_deconvolution_doubles_the_maps(branch, maps):
-    assert build(branch, deconvs=3).output_shape == (None, 16, 8, maps)
+    assert build(branch, decoder_deconvs=3).output_shape == (None, 16, 8, maps)
 
 
 def test_holistic_attention_has_the_papers_parameters():

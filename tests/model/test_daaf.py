@@ -262,5 +262,5 @@ def test_a_backbone_that_is_a_model_of_its_own_is_returned_as_such():
     )
     image = tf.keras.Input((8, 8, 3))
     scaled = tf.keras.layers.Rescaling(255.0)(image)
-    pooled = tf.keras.layers.GlobalAveragePooling2D()(inner(scaled))
+    pooled = tf.keras.layers.GlobalAveragePooling2D(name="head_pool")(inner(scaled))
     assert backbone_model(tf.keras.Model(image, {"embedding": pooled})) is inner

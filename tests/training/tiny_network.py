@@ -18,7 +18,7 @@ def compile_network(config, seed=1):
     image = tf.keras.Input([4, 4, 3])
     x = tf.keras.layers.Conv2D(4, 3, name="conv")(image)
     x = tf.keras.layers.BatchNormalization(name="norm", momentum=0.5)(x)
-    x = tf.keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = tf.keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
     model = tf.keras.Model(image, tf.keras.layers.Dense(2, name="head")(x))
     frozen = backbone_model(model).trainable_variables
     model.compile(optimizer=build_optimizer(config, frozen=frozen), loss="mse")
