@@ -7,6 +7,7 @@ are handed on here.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, Callable
 
 from absl import app, flags, logging
@@ -15,7 +16,6 @@ from absl.flags import (  # noqa: F401 (for programs)
     DEFINE_enum,
     DEFINE_integer,
     DEFINE_string,
-    mark_flags_as_required,
 )
 
 from daaf_tf.config import Config, flat, settings
@@ -49,6 +49,16 @@ def define_settings(*sections: str) -> None:
         else:
             shown = f"{text} One of {', '.join(map(str, choices))}." if choices else text
             define[type(field.default)](name, field.default, shown)
+
+
+def mark_flags_as_required(names: Iterable[str]) -> None:
+    """Refuse a command line that gives no value, or an empty one, to one of these flags.
+
+    absl's own function takes an empty default, which a setting may have, for a value, and warns.
+    """
+    for name in names:
+        message = f"Flag --{name} must have a value."
+        flags.register_validator(name, lambda value: value not in (None, ""), message)
 
 
 def config_from_flags(base: Config | None = None) -> Config:

@@ -179,3 +179,19 @@ def test_a_program_may_take_some_sections_only():
 def test_an_unknown_section_is_our_own_bug():
     with pytest.raises(ValueError, match="no such sections: colours"):
         define_settings("eval", "colours")
+
+
+@pytest.mark.parametrize("given", [(), ("--data_dir=",)])
+def test_a_setting_that_a_program_requires_is_asked_for_and_nothing_else_is_said(given):
+    program = "\n".join(
+        [
+            "from daaf_tf import flags",
+            "flags.define_settings('data')",
+            "flags.mark_flags_as_required(['data_dir'])",
+            "flags.run(lambda: None)",
+        ]
+    )
+    code, _, errors = run(program, *given)
+    assert code == 1
+    assert errors.startswith("FATAL Flags parsing error: flag --data_dir=: Flag --data_dir must")
+    assert run(program, "--data_dir=R") == (0, "", "")
