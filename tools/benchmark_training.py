@@ -177,6 +177,11 @@ def seconds(runs: list[dict]) -> list[float]:
     return [statistics.median(run["seconds_per_step"]) for run in runs]
 
 
+def milliseconds(figures: list[float]) -> list[float]:
+    """Return seconds in milliseconds."""
+    return [1000 * figure for figure in figures]
+
+
 def ratios(upper: list[float], lower: list[float]) -> list[float]:
     """Return the ratios of figures of the same turn."""
     return [a / b for a, b in zip(upper, lower)]
@@ -186,8 +191,8 @@ def loop_rows(times: dict[Measurement, list[float]], config: Config) -> tuple[st
     """Return title and rows: our training and the bare loop."""
     images = [config.batch_size / each for each in times[TRAIN]]
     return "Our training against a bare compiled loop on random tensors:", [
-        ("step of the bare loop", times[BOTH], "s"),
-        ("step of our training, real batches and callbacks", times[TRAIN], "s"),
+        ("step of the bare loop", milliseconds(times[BOTH]), "ms"),
+        ("step of our training, real batches and callbacks", milliseconds(times[TRAIN]), "ms"),
         (
             "our speed over the bare loop's (bar: 0.95 or more)",
             ratios(times[BOTH], times[TRAIN]),
@@ -200,7 +205,7 @@ def loop_rows(times: dict[Measurement, list[float]], config: Config) -> tuple[st
 def branches_rows(times: dict[Measurement, list[float]], config: Config) -> tuple[str, list[tuple]]:
     """Return title and rows: the baseline's step, and those with branches over it."""
     return f"What the branches add to a step of {config.batch_size} images:", [
-        ("step of the baseline", times[BASELINE], "s"),
+        ("step of the baseline", milliseconds(times[BASELINE]), "ms"),
         ("with HAB over the baseline", ratios(times[HAB], times[BASELINE]), "x"),
         ("with PAB over the baseline", ratios(times[PAB], times[BASELINE]), "x"),
         (
@@ -224,8 +229,8 @@ def precision_rows(
     bar = "bar: 1.4 or more" if amx else "the bar of 1.4 is for processors with AMX"
     name = config.train.precision
     return f"mixed_bfloat16 ({machine}):", [
-        (f"step in {name}", times[BOTH], "s"),
-        ("step in mixed_bfloat16", times[BFLOAT16], "s"),
+        (f"step in {name}", milliseconds(times[BOTH]), "ms"),
+        ("step in mixed_bfloat16", milliseconds(times[BFLOAT16]), "ms"),
         (f"speed of mixed_bfloat16 over {name} ({bar})", ratios(times[BOTH], times[BFLOAT16]), "x"),
     ]
 
