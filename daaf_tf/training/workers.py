@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import re
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from daaf_tf.config import Config, flat
-from daaf_tf.errors import UserError
+from daaf_tf.errors import UserError, brief
 from daaf_tf.training.cluster import VARIABLE, read_cluster
 
 # Settings that may differ between hosts: where each finds its records.
@@ -24,6 +25,8 @@ _LOST = (
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
 )
+# Where it says why, among traces.
+_CAUSE = re.compile(r"Collective ops is aborted by: (.*)")
 
 
 class Workers:
@@ -116,8 +119,8 @@ class Workers:
         except _LOST as error:
             if self.count == 1:
                 raise
-            # The first line is the cause; the last one tells programmers to start again.
-            cause = (error.message or "").split("}} ")[-1].strip().split("\n")[0]
+            found = _CAUSE.search(error.message or "")
+            cause = found[1] if found else brief(error)
             raise UserError(
                 f"worker {self.index} has lost another worker of {VARIABLE} ({cause}). The "
                 f"newest checkpoint in {model_dir} is whole: see what ended the other one, and run "

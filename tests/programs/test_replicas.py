@@ -26,14 +26,12 @@ from tiny_run import (
 pytestmark = pytest.mark.timeout(0)  # each process has a time limit of its own
 
 STEPS = 5
-# Not Adam: it divides by the gradient's size, and so would blow the rounding errors up to whole
-# steps where the true gradient is zero (the bias of the embedding moves all distances alike).
+EMBEDDING_SIZE = 12  # no other layer of the tiny network has as many channels
 SAME = (
     "--sync_batch_norm",
     "--identity_weight=1",
-    "--optimizer=sgd",
-    "--learning_rate=0.001",
-    "--images_per_identity=4",
+    f"--embedding_size={EMBEDDING_SIZE}",
+    "--learning_rate=1e-4",
     f"--total_steps={STEPS}",
     "--log_every=1",
 )
@@ -53,9 +51,23 @@ def assert_same_run(alone, together):
     assert len(losses) == 5
     assert all(len(values) == STEPS for values in losses.values())
     assert_close(losses, read_losses(together), 1e-5)
-    weights = read_weights(alone)
+    weights = read_learned(alone)
     assert len(weights) > 200
-    assert_close(weights, read_weights(together), 1e-5)
+    assert_close(weights, read_learned(together), 1e-5)
+
+
+def read_learned(folder):
+    """Return the network's weights but for the embedding's offset, and the mean that follows it.
+
+    It moves all distances alike and the batch norm behind it takes it away, so its true gradient is
+    zero; what is left of rounding Adam turns into steps.
+    """
+    return {
+        name: value
+        for name, value in read_weights(folder).items()
+        if name.startswith("model/")
+        and not (value.shape == (EMBEDDING_SIZE,) and ("/bias/" in name or "/moving_mean/" in name))
+    }
 
 
 @pytest.mark.parametrize("replicas", [2, 4])

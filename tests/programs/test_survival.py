@@ -5,6 +5,7 @@ KILLS=20 pytest tests/programs/test_survival.py kills 20 times instead of 3.
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -82,5 +83,6 @@ def test_a_loss_that_explodes_under_replicas_is_named_with_its_step(records, tmp
         "--log_every=7",
         codes=(1,),
     )
-    assert "error: step 2: loss/triplet is" in printed
+    # Some step before the first that is logged.
+    assert re.search(r"error: step [2-6]: loss/triplet is (nan|inf)", printed), printed
     assert not list_steps(tmp_path / "model")
