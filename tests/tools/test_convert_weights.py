@@ -41,8 +41,6 @@ def test_whatever_is_read_is_written_in_one_layout(tmp_path, backbone):
     printed = convert(ours, tmp_path / "w.h5")
     assert "ours.safetensors (safetensors; resnet18 of width 4): 100 tensors loaded" in printed
     assert f"written to {tmp_path / 'w.h5'}" in printed
-    convert(tmp_path / "w.h5", tmp_path / "again.safetensors")
-    assert (tmp_path / "again.safetensors").read_bytes() == ours.read_bytes()
     backbone.set_weights([np.zeros(weight.shape) for weight in backbone.weights])
     load_weights(backbone, read_weight_file(tmp_path / "w.h5"))
     for name, array in read_arrays(backbone).items():
