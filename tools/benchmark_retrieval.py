@@ -3,10 +3,11 @@
 python tools/benchmark_retrieval.py [--queries=3368] [--gallery=15913] [--repeats=3]
 
 The default sizes are those of Market-1501, of MSMT17 (--large_...), and of Market-1501 with 500,000
-distractors; they take half an hour and 12 GB for the dense original. A small run of a minute:
+distractors; they take a quarter of an hour, and 11 GB for the dense original in float64. Smaller
+sizes take a minute:
 
-python tools/benchmark_retrieval.py --queries=300 --gallery=1500 --growth=1000,5000,10000 \
-    --large_queries=500 --large_gallery=5000 --repeats=1
+python tools/benchmark_retrieval.py --queries=300 --gallery=1500 --growth=1000,9000 --repeats=1
+    --large_queries=500 --large_gallery=5000
 
 Every figure is the median of --repeats runs, each in a new process, ours and the original in turns.
 Memory is the peak of such a process, features included. Nothing else should run on the machine: the

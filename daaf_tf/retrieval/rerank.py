@@ -133,10 +133,10 @@ def _rerank_checked(query, gallery, k1, k2, lambda_value) -> Iterator[np.ndarray
         result *= np.sqrt(lambda_value / farthest[rows, None]).astype(np.float32)
         result *= result
         result += np.float32(1.0 - lambda_value)
-        shared = _share(encoding.slice_rows(rows.start, rows.stop), by_member, len(gallery))
-        (places,) = np.nonzero(shared)  # much faster on a flat array
-        shared = shared[places]
-        result.reshape(-1)[places] -= (1.0 - lambda_value) * shared / (2.0 - shared)
+        own = encoding.slice_rows(rows.start, rows.stop)
+        for some in make_blocks(len(own), _BLOCK_PAIRED):
+            shared = _share(own.slice_rows(some.start, some.stop), by_member, len(gallery))
+            result[some] -= (1.0 - lambda_value) * shared / (2.0 - shared)
         return np.maximum(result, 0.0, out=result)
 
     yield from map_in_threads(
@@ -221,22 +221,17 @@ def _average(encoding: SparseRows, neighbours: np.ndarray) -> SparseRows:
 
 
 def _share(queries: SparseRows, by_member: SparseRows, num_gallery: int) -> np.ndarray:
-    """Return the sums of minima of queries' and gallery's rows of V, [queries * gallery] float64.
+    """Return the sums of minima of queries' and gallery's rows of V, [queries, gallery] float64.
 
     Args:
       queries: rows of V.
       by_member: the gallery's rows of V, transposed.
       num_gallery: number of gallery images.
     """
-    entries = by_member.count_entries()
-    shared = np.empty((len(queries), num_gallery))
-    for rows in make_blocks(len(queries), _BLOCK_PAIRED):
-        some = queries.slice_rows(rows.start, rows.stop)
-        counts = entries[some.columns]
-        positions = find_positions(by_member.starts[some.columns], counts)
-        minima = np.minimum(np.repeat(some.values, counts), by_member.values[positions])
-        local = np.repeat(np.arange(len(some)), some.count_entries())
-        places = np.repeat(local * num_gallery, counts) + by_member.columns[positions]
-        sums = np.bincount(places, minima, minlength=len(some) * num_gallery)
-        shared[rows] = sums.reshape(len(some), num_gallery)
-    return shared.reshape(-1)
+    counts = by_member.count_entries()[queries.columns]
+    positions = find_positions(by_member.starts[queries.columns], counts)
+    minima = np.minimum(np.repeat(queries.values, counts), by_member.values[positions])
+    local = np.repeat(np.arange(len(queries)), queries.count_entries())
+    places = np.repeat(local * num_gallery, counts) + by_member.columns[positions]
+    sums = np.bincount(places, minima, minlength=len(queries) * num_gallery)
+    return sums.reshape(len(queries), num_gallery)
