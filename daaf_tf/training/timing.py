@@ -11,7 +11,8 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.training.callbacks import StepCallback
 from daaf_tf.training.checkpoints import prepare_model_dir
-from daaf_tf.training.trainer import compile_model, make_to_keras, train
+from daaf_tf.training.compiling import compile_model, make_to_keras
+from daaf_tf.training.trainer import train
 
 
 class Stopwatch(StepCallback):

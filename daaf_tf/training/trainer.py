@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -16,27 +16,16 @@ from daaf_tf.data.held_out import count_trained
 from daaf_tf.data.pipeline import user_error
 from daaf_tf.data.records import read_manifest
 from daaf_tf.errors import UserError
-from daaf_tf.losses import (
-    ActiveTriplets,
-    CentreLoss,
-    EmbeddingNorm,
-    IdentityLoss,
-    KeypointsLoss,
-    MaskLoss,
-    build_metric_loss,
-)
-from daaf_tf.model import backbone_model, build_daaf, embedding_model
-from daaf_tf.model.weight_files import WeightFile
-from daaf_tf.model.weights import load_weights
+from daaf_tf.model import backbone_model, embedding_model
 from daaf_tf.training import callbacks
 from daaf_tf.training.averages import averaged_weights
 from daaf_tf.training.checkpoints import Checkpoints, has_checkpoint
+from daaf_tf.training.compiling import compile_model, make_to_keras
 from daaf_tf.training.evaluation import evaluate_model, measure_attention, summarize
 from daaf_tf.training.freezing import FreezeBackbone
 from daaf_tf.training.inputs import distribute_batches
 from daaf_tf.training.memory import out_of_memory, training_advice
 from daaf_tf.training.metrics_file import forget_after
-from daaf_tf.training.optimizers import build_optimizer, make_slots
 from daaf_tf.training.pictures import draw_attention
 from daaf_tf.training.plain import PlainCopy, make_shown
 from daaf_tf.training.pretrained import read_pretrained
@@ -161,83 +150,6 @@ def _evaluate_after_kill(periodic):
             callback.catch_up()
 
 
-def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras.Model:
-    """Build the model with its losses, metrics and optimizer, all variables made.
-
-    Args:
-      config: the run.
-      weights: what the backbone starts from; None: random weights.
-
-    Raises:
-      UserError: weights that do not fit the backbone.
-    """
-    loss = config.loss
-    model = build_daaf(config)
-    if weights is not None:
-        # Before the optimizer is built: what it keeps of the weights starts from these.
-        print(f"pre-trained weights: {load_weights(backbone_model(model), weights)}")
-    triplet = {
-        "margin": loss.parsed_margin(),
-        "metric": loss.metric,
-        "local_mining": loss.local_mining,
-    }
-    compared = schema.FEATURE if schema.FEATURE in model.output else schema.EMBEDDING
-    losses = {
-        compared: (build_metric_loss(loss), loss.triplet_weight),
-        schema.CENTRE_DISTANCES: (CentreLoss(), loss.centre_weight),
-        schema.MASK: (MaskLoss(kind=loss.mask_loss), loss.mask_weight),
-        schema.KEYPOINTS: (
-            KeypointsLoss(loss.keypoints_foreground, kind=loss.keypoints_loss),
-            loss.keypoints_weight,
-        ),
-        schema.LOGITS: (IdentityLoss(loss.label_smoothing), loss.identity_weight),
-    }
-    losses = {name: pair for name, pair in losses.items() if name in model.output}
-    model.compile(
-        optimizer=build_optimizer(
-            config.optimizer,
-            centre_weight=loss.centre_weight,
-            frozen=backbone_model(model).trainable_variables,
-        ),
-        loss={name: function for name, (function, _) in losses.items()},
-        loss_weights={name: weight for name, (_, weight) in losses.items()},
-        metrics={compared: [ActiveTriplets(**triplet), EmbeddingNorm()]},
-    )
-    # Each replica gives the metrics over all of them; with several workers Keras would add them up.
-    model.distribute_reduction_method = "first"
-    make_slots(model.optimizer, model.trainable_variables)
-    return model
-
-
-def make_to_keras(outputs: Iterable[str]) -> Callable:
-    """Return the function that turns a batch into the images, targets and weights of `fit`.
-
-    Args:
-      outputs: the names of the model's outputs; Keras wants targets for these and no others.
-    """
-    targets = {
-        schema.EMBEDDING: schema.LABEL,
-        schema.FEATURE: schema.LABEL,
-        schema.LOGITS: schema.LABEL,
-        schema.CENTRE_DISTANCES: schema.LABEL,
-        schema.MASK: schema.MASK,
-        schema.KEYPOINTS: schema.KEYPOINTS,
-    }
-    presences = {
-        schema.MASK: schema.MASK_PRESENCE,
-        schema.KEYPOINTS: schema.KEYPOINTS_PRESENCE,
-    }
-
-    def to_keras(batch):
-        return (
-            batch[schema.IMAGE],
-            {name: batch[targets[name]] for name in outputs},
-            {name: batch[presences[name]] for name in outputs if name in presences},
-        )
-
-    return to_keras
-
-
 def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
     """Return the callbacks in the order in which they act after a step."""
     settings = config.train
@@ -262,8 +174,8 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
             learning_rate=lambda step: compute_learning_rate(step, config.optimizer),
             batch_size=config.batch_size,
         ),
-        *_make_evaluation(config, model_dir, model, first_step, writers["eval"]),
-        *_make_pictures(config, model_dir, model, first_step, writers["train"]),
+        *copying,
+        *chiefs,
         # After what is done at a step: a run that is killed before that is on disk does it again.
         callbacks.SaveCheckpoints(
             first_step,
@@ -273,8 +185,6 @@ def _make_callbacks(config, model_dir, model, checkpoints, first_step, workers):
             workers=workers,
             minutes=settings.checkpoint_minutes,
         ),
-        *copying,
-        *chiefs,
         FreezeBackbone(
             first_step,
             steps=config.optimizer.freeze_backbone_steps,

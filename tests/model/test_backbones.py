@@ -14,7 +14,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model, resolve_backbone
 from daaf_tf.model.backbones import backbone_features, read_description
 from daaf_tf.sections.model import ModelConfig
-from daaf_tf.training.trainer import compile_model, make_to_keras
+from daaf_tf.training.compiling import compile_model, make_to_keras
 
 RESNET = {
     "stackwise_filters": [4, 3],

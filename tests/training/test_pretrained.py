@@ -10,8 +10,8 @@ from daaf_tf.errors import UserError
 from daaf_tf.model import backbone_model, build_daaf
 from daaf_tf.model.weights import read_arrays, write_weights
 from daaf_tf.training.checkpoints import Checkpoints, prepare_model_dir
+from daaf_tf.training.compiling import compile_model
 from daaf_tf.training.pretrained import read_pretrained, resolve_pretrained
-from daaf_tf.training.trainer import compile_model
 
 
 def make_config(**values):

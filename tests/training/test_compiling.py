@@ -8,7 +8,7 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.losses import batch_hard
 from daaf_tf.training.checkpoints import Checkpoints
-from daaf_tf.training.trainer import compile_model, make_to_keras
+from daaf_tf.training.compiling import compile_model, make_to_keras
 
 
 def make_config(hab, pab, identity_weight, **values):
