@@ -1,4 +1,4 @@
-"""The network with everything that `fit` needs: losses, metrics, optimizer, and its batches' form."""
+"""The network with what `fit` needs: losses, metrics, optimizer, and the form of its batches."""
 
 from __future__ import annotations
 
