@@ -8,6 +8,8 @@ of these is linear in a 2x2 patch of the input, so that its mean and mean square
 patches' first and second moments, which are as many numbers as a kernel has.
 
 Function, weights and gradients are those of the three layers; a test holds them against each other.
+The variance is a mean square less a squared mean: it is precise as long as no channel's mean is
+hundreds of times its deviation.
 """
 
 from __future__ import annotations
@@ -55,15 +57,24 @@ class FoldedPrediction(layers.Layer):
         self.synchronized = synchronized
         # In float32, so that the kernels are multiplied before they are rounded.
         self.deconv = layers.Conv2DTranspose(
-            channels, kernel_size, strides=2, padding="same", use_bias=False, dtype="float32"
+            channels,
+            kernel_size,
+            strides=2,
+            padding="same",
+            use_bias=False,
+            dtype="float32",
+            name="deconv",
         )
-        self.norm = layers.BatchNormalization(**BATCH_NORM, dtype="float32")
+        self.norm = layers.BatchNormalization(
+            **BATCH_NORM, synchronized=synchronized, dtype="float32", name="norm"
+        )
         self.conv = layers.Conv2D(
             num_maps,
             1,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,
             dtype="float32",
+            name="conv",
         )
 
     def build(self, input_shape):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from daaf_tf.errors import UserError
+
 
 def synchronize_batch_norm(model: tf.keras.Model) -> tf.keras.Model:
     """Return a copy of a network whose batch norms take their statistics over all replicas.
@@ -15,8 +17,21 @@ def synchronize_batch_norm(model: tf.keras.Model) -> tf.keras.Model:
 
     Args:
       model: a functional model; it is not changed.
+
+    Raises:
+      UserError: a layer from a library that keeps a batch norm to itself.
     """
     copy = tf.keras.models.clone_model(model, clone_function=_copy_layer)
+    hidden = [
+        module.name
+        for module in copy.submodules
+        if isinstance(module, tf.keras.layers.BatchNormalization) and not module.synchronized
+    ]
+    if hidden:
+        raise UserError(
+            f"--sync_batch_norm cannot reach {len(hidden)} batch norms inside other layers of the "
+            f"backbone ({', '.join(hidden[:3])}, ...); take another --backbone, or leave it out"
+        )
     copy.set_weights(model.get_weights())
     return copy
 

@@ -11,8 +11,10 @@ import tensorflow as tf
 from daaf_tf import schema
 from daaf_tf.config import Config, from_json, to_json
 from daaf_tf.errors import UserError
-from daaf_tf.model import build_daaf, embedding_model, resolve_backbone
+from daaf_tf.model import backbone_model, build_daaf, embedding_model, resolve_backbone
 from daaf_tf.model.backbones import backbone_features, read_description
+from daaf_tf.model.weight_files import read_weight_file
+from daaf_tf.model.weights import load_weights
 from daaf_tf.sections.model import ModelConfig
 from daaf_tf.training.compiling import compile_model, make_to_keras
 
@@ -180,6 +182,15 @@ def test_a_preset_folder_describes_its_backbone(tmp_path):
     built = build_daaf(config).get_layer("backbone")
     assert type(built) is type(backbone)
     assert [weight.shape for weight in built.weights] == [w.shape for w in backbone.weights]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_presets_weights_go_into_the_network(name, tmp_path):
+    backbone = write_preset(tmp_path, name)
+    model = build_daaf(resolve_backbone(make_config(str(tmp_path), hab=False, pab=False)))
+    load_weights(backbone_model(model), read_weight_file(tmp_path))
+    for loaded, saved in zip(model.get_layer("backbone").get_weights(), backbone.get_weights()):
+        np.testing.assert_array_equal(loaded, saved)
 
 
 @pytest.mark.parametrize(

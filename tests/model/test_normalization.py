@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from daaf_tf.config import Config
+from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf
 from daaf_tf.model.normalization import GlobalBatchNormalization, synchronize_batch_norm
 
@@ -37,7 +38,8 @@ def test_every_batch_norm_is_synchronized_and_nothing_else_changes(networks):
     names = [layer.name for layer in plain.layers]
     assert [layer.name for layer in synchronized.layers] == names
     assert len(batch_norms(synchronized)) == len(batch_norms(plain)) > 40
-    assert all(isinstance(layer, GlobalBatchNormalization) for layer in batch_norms(synchronized))
+    outermost = [layer for layer in batch_norms(synchronized) if layer in synchronized.layers]
+    assert {type(layer) for layer in outermost} == {GlobalBatchNormalization}
     assert all(layer.synchronized for layer in batch_norms(synchronized))
     assert not any(layer.synchronized for layer in batch_norms(plain))
     for old, new in zip(plain.weights, synchronized.weights):
@@ -66,6 +68,23 @@ def test_a_network_inside_a_network_is_not_forgotten():
     image = tf.keras.Input([4])
     found = batch_norms(synchronize_batch_norm(tf.keras.Model(image, inner(image))))
     assert [type(layer) for layer in found] == [GlobalBatchNormalization]
+
+
+class Hiding(tf.keras.layers.Layer):
+    """A layer as libraries have them, with a batch norm of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = tf.keras.layers.BatchNormalization(name="hidden_norm")
+
+    def call(self, inputs):
+        return self.norm(inputs)
+
+
+def test_a_batch_norm_that_cannot_be_reached_is_named():
+    image = tf.keras.Input([4])
+    with pytest.raises(UserError, match="--sync_batch_norm cannot reach 1 .*hidden_norm"):
+        synchronize_batch_norm(tf.keras.Model(image, Hiding()(image)))
 
 
 def test_a_large_mean_leaves_the_variance_whole():
