@@ -20,11 +20,11 @@ def main() -> None:
         pretrained=FLAGS.input, hab=False, pab=False, identity_weight=0.0
     )
 
-    from daaf_tf.model import backbone_model, build_daaf
+    from daaf_tf.model import backbone_model, build_daaf, resolve_backbone
     from daaf_tf.model.weights import load_weights, write_weights
     from daaf_tf.training.pretrained import read_pretrained
 
-    backbone = backbone_model(build_daaf(config))
+    backbone = backbone_model(build_daaf(resolve_backbone(config)))
     report = load_weights(backbone, read_pretrained(config))
     write_weights(backbone, FLAGS.output, report.network)
     print(f"{report}\nwritten to {FLAGS.output}")

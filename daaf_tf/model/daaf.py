@@ -14,6 +14,8 @@ from daaf_tf.model.heads import POOL, bnneck_head, identity_head, trinet_head
 from daaf_tf.model.normalization import synchronize_batch_norm
 from daaf_tf.sections.model import BNNECK, OWN_COPY
 
+_COPY_PREFIX = "hab_"  # before the names of the layers of HAB's own copy
+
 
 def build_daaf(config: Config) -> tf.keras.Model:
     """Build the network that is trained: backbone, heads and attention branches.
@@ -53,7 +55,7 @@ def build_daaf(config: Config) -> tf.keras.Model:
     if model.hab:
         seen = features
         if model.hab_input == OWN_COPY:
-            seen = later_stages(first_stage, model, prefix="hab_")
+            seen = later_stages(first_stage, model, prefix=_COPY_PREFIX)
         outputs[schema.MASK] = holistic_attention(seen, model)
     if model.pab:
         outputs[schema.KEYPOINTS] = partial_attention(features, model)
@@ -116,6 +118,19 @@ def backbone_model(model: tf.keras.Model) -> tf.keras.Model:
     backbone = tf.keras.Model(model.input, model.get_layer(POOL).input, name="backbone_model")
     inner = [layer for layer in backbone.layers if isinstance(layer, tf.keras.Model)]
     return inner[0] if inner else backbone
+
+
+def start_copies(model: tf.keras.Model) -> None:
+    """Give HAB's own copy of the later stages, if it has one, the weights that it is a copy of.
+
+    Args:
+      model: a model that `build_daaf` made, its backbone's weights loaded.
+    """
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    for name, layer in layers.items():
+        original = layers.get(name[len(_COPY_PREFIX) :])
+        if name.startswith(f"{_COPY_PREFIX}layer") and original is not None:
+            layer.set_weights(original.get_weights())
 
 
 def _check_feature_map(features, config):

@@ -17,7 +17,7 @@ from daaf_tf.losses import (
     MaskLoss,
     build_metric_loss,
 )
-from daaf_tf.model import backbone_model, build_daaf
+from daaf_tf.model import backbone_model, build_daaf, start_copies
 from daaf_tf.model.weight_files import WeightFile
 from daaf_tf.model.weights import load_weights
 from daaf_tf.training.optimizers import build_optimizer, make_slots
@@ -38,6 +38,7 @@ def compile_model(config: Config, weights: WeightFile | None = None) -> tf.keras
     if weights is not None:
         # Before the optimizer is built: what it keeps of the weights starts from these.
         print(f"pre-trained weights: {load_weights(backbone_model(model), weights)}")
+        start_copies(model)
     triplet = {
         "margin": loss.parsed_margin(),
         "metric": loss.metric,
