@@ -70,6 +70,27 @@ def read_learned(folder):
     }
 
 
+def test_nothing_of_it_is_in_the_network_that_is_evaluated_and_exported(alone):
+    import tensorflow as tf
+
+    from daaf_tf.model import build_daaf, embedding_model
+    from daaf_tf.training.checkpoints import read_config
+    from daaf_tf.training.evaluation import load_embedding_model
+
+    def list_ops(model):
+        spec = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+        function = tf.function(lambda images: model(images, training=False))
+        return [op.type for op in function.get_concrete_function(spec).graph.get_operations()]
+
+    config = read_config(str(alone))
+    assert config.model.sync_batch_norm
+    model, step = load_embedding_model(config, str(alone))
+    assert step == STEPS
+    ops = list_ops(model)
+    assert ops == list_ops(embedding_model(build_daaf(config.replace(sync_batch_norm=False))))
+    assert ops.count("FusedBatchNormV3") == 20  # ResNet-18's
+
+
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_replicas_give_the_losses_and_weights_of_one(alone, records, tmp_path, replicas):
     printed = train(records, tmp_path / "model", *SAME, f"--num_cpu_replicas={replicas}")
