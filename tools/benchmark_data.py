@@ -21,7 +21,7 @@ import time
 import numpy as np
 
 from daaf_tf import flags, schema
-from daaf_tf.benchmarks import describe_machine, format_table, run_for_json, say
+from daaf_tf.benchmarks import describe_machine, format_table, run_program, say
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.records import MANIFEST, RecordReader, ShardWriter, index_path, shard_name
 from daaf_tf.data.synthetic import write_synthetic_market
@@ -203,8 +203,8 @@ def run_torch(data_root: pathlib.Path, annotated: bool) -> dict:
 def run(python: str, program: str, source: str, annotated: bool) -> dict:
     """Run a program of this folder and return the JSON that it prints last."""
     values = flags.FLAGS
-    command = [python, str(TOOLS / program), source, f"--annotations={str(annotated).lower()}"]
-    return run_for_json([*command, f"--batches={values.batches}", f"--blocks={values.blocks}"])
+    command = [python, TOOLS / program, source, f"--annotations={str(annotated).lower()}"]
+    return run_program([*command, f"--batches={values.batches}", f"--blocks={values.blocks}"])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import tempfile
 import numpy as np
 
 from daaf_tf import flags
-from daaf_tf.benchmarks import describe_machine, format_table, run_for_json, say
+from daaf_tf.benchmarks import describe_machine, format_table, run_program, say
 from daaf_tf.errors import UserError
 
 CASE = pathlib.Path(__file__).resolve().parent / "benchmark_retrieval_case.py"
@@ -157,7 +157,7 @@ def run_case(case: str, **changes) -> dict:
     arguments = {"queries": values.queries, "gallery": values.gallery, "width": values.width}
     arguments.update(changes)
     options = [f"--{name}={value}" for name, value in arguments.items()]
-    return run_for_json([sys.executable, str(CASE), f"--case={case}", *options])
+    return run_program([sys.executable, str(CASE), f"--case={case}", *options])
 
 
 def seconds(runs: list[dict]) -> list[float]:

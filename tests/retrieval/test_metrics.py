@@ -280,7 +280,7 @@ def test_blocks_that_do_not_fit_are_named(blocks, message):
 MEMORY = """
 import numpy as np
 from daaf_tf import retrieval
-from daaf_tf.benchmarks import read_peak_mb
+from daaf_tf.benchmarks import read_peak_memory
 
 random = np.random.default_rng(1)
 
@@ -296,9 +296,9 @@ def run(num_gallery):
     )
 
 run(2000)  # what libraries take once
-before = read_peak_mb()
+before = read_peak_memory()
 run(200_000)
-print(read_peak_mb() - before)
+print(read_peak_memory() - before)
 """
 
 
