@@ -45,34 +45,35 @@ def run_program(command: Sequence[Any]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def read_peak_mb() -> float:
-    """Return the largest memory that this process has had so far, in MiB."""
+def read_peak_memory() -> float:
+    """Return the most memory that this process has held so far, in MB."""
     status = pathlib.Path("/proc/self/status")
-    text = status.read_text() if status.exists() else ""
+    text = status.read_text(encoding="utf-8") if status.exists() else ""
     # What getrusage tells on Linux counts the memory of whoever started the process, too.
     found = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
     if found:
         return int(found.group(1)) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, else KiB
+    # In bytes on macOS, in KiB elsewhere.
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def describe_machine(load: tuple[float, ...]) -> list[str]:
     """Return lines that say where and how the figures came about.
 
     Args:
-      load: `os.getloadavg()` from before the measurements.
+      load: `os.getloadavg()` before the first measurement.
     """
     # Not os.cpu_count(): what this process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = [
+    versions = sorted(
         f"{d.metadata['Name']} {d.version}"
         for d in importlib.metadata.distributions()
         if d.metadata["Name"] in ("numpy", "tensorflow", "tensorflow-cpu", "tensorflow_cpu")
-    ]
+    )
     return [
         f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, "
-        f"{', '.join(sorted(versions))}; load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}",
+        f"{', '.join(versions)}; load before {load[0]:.1f}, after {os.getloadavg()[0]:.1f}",
         f"`python {shlex.join(sys.argv)}`",
     ]
 
@@ -101,6 +102,6 @@ def format_table(rows: list[tuple]) -> list[str]:
 
 def format_figure(figure: float) -> str:
     """Return a figure with the digits that are worth reading."""
-    if 0 < abs(figure) < 0.01:
+    if 0 < abs(figure) < 0.005:
         return f"{figure:.1e}"
     return f"{figure:,.{0 if figure >= 100 else 2}f}"

@@ -7,7 +7,7 @@ import pytest
 from daaf_tf.benchmarks import (
     find_bfloat16_instructions,
     format_table,
-    read_peak_mb,
+    read_peak_memory,
     run_program,
 )
 from daaf_tf.errors import UserError
@@ -45,7 +45,7 @@ def test_the_processors_instructions_are_read(tmp_path):
 
 
 def test_memory_is_in_megabytes():
-    before = read_peak_mb()
+    before = read_peak_memory()
     held = bytearray(b"x" * 300_000_000)
-    assert 10 < before < read_peak_mb() < 100_000
+    assert 10 < before < read_peak_memory() < 100_000
     assert len(held) == 300_000_000

@@ -13,7 +13,7 @@ STARTED = time.perf_counter()
 import json  # noqa: E402
 
 from daaf_tf import flags  # noqa: E402
-from daaf_tf.benchmarks import read_peak_mb  # noqa: E402
+from daaf_tf.benchmarks import read_peak_memory  # noqa: E402
 from daaf_tf.config import Config  # noqa: E402
 
 flags.DEFINE_string("data_dir", None, "Folder of TFRecords that tools/make_tfrecords.py wrote.")
@@ -37,7 +37,7 @@ def measure(config: Config, batches: int, blocks: int) -> dict:
         "import_seconds": imported - STARTED,
         "first_batch_seconds": first - imported,
         "images_per_second": rates[1:],
-        "peak_mb": read_peak_mb(),
+        "peak_mb": read_peak_memory(),
     }
 
 

@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from daaf_tf import flags, retrieval
-from daaf_tf.benchmarks import read_peak_mb
+from daaf_tf.benchmarks import read_peak_memory
 
 PERSONS, CAMERAS, GOOD_IMAGES = 750, 6, 13_115  # as in Market-1501
 NOISE = 2.0  # of each feature, where the spread of the centres is 1
@@ -35,7 +35,7 @@ def main() -> None:
     start = time.perf_counter()
     result = run()
     seconds = time.perf_counter() - start
-    peak = read_peak_mb()
+    peak = read_peak_memory()
     if isinstance(result, np.ndarray):
         if values.output:
             np.save(values.output, result)

@@ -12,7 +12,7 @@ import json
 import tempfile
 
 from daaf_tf import flags
-from daaf_tf.benchmarks import read_peak_mb
+from daaf_tf.benchmarks import read_peak_memory
 from daaf_tf.config import Config
 
 # Classes of the id loss where no records say how many; Market-1501 has as many.
@@ -23,7 +23,7 @@ def main() -> None:
     """Measure, and print JSON."""
     values = flags.FLAGS
     seconds = measure(flags.config_from_flags(), values.loop, values.steps, values.blocks)
-    print(json.dumps({"seconds_per_step": seconds, "peak_mb": read_peak_mb()}))
+    print(json.dumps({"seconds_per_step": seconds, "peak_mb": read_peak_memory()}))
 
 
 def measure(config: Config, loop: str, steps: int, blocks: int) -> list[float]:

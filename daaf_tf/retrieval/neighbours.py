@@ -155,7 +155,7 @@ class _Search:
         groups = min(squares.shape[1], _GROUPS * count)
         width = -(-squares.shape[1] // groups)
         padding = width * groups - squares.shape[1]
-        if padding:
+        if padding:  # then there are groups enough to make the limits finite
             squares = np.pad(squares, ((0, 0), (0, padding)), constant_values=np.inf)
         grouped = squares.reshape(len(squares), width, groups)
         # The minima of groups are squares of different pairs, so the least of them are no less
@@ -194,8 +194,7 @@ class _Search:
     def _find_limits(self, rows: slice) -> np.ndarray:
         """Return the largest square that a point's nearest may have, noise included."""
         largest = self._least[rows].max(axis=1)
-        limits = largest + self._points.find_noise(rows, largest)
-        return np.minimum(limits, np.finfo(np.float32).max)  # so that padding stays outside
+        return largest + self._points.find_noise(rows, largest)
 
     def _find_unclear(self, square, starts, cuts) -> np.ndarray:
         """Tell for which points noise may have changed who is before a cut."""

@@ -199,14 +199,14 @@ def test_bad_input_is_named(function, changes, message):
 MEMORY = """
 import numpy as np
 from daaf_tf import retrieval
-from daaf_tf.benchmarks import read_peak_mb
+from daaf_tf.benchmarks import read_peak_memory
 
 points = np.random.default_rng(1).standard_normal((13_000, 4), np.float32)
 retrieval.rerank(points[:500], points[500:1000])  # what libraries take once
-before = read_peak_mb()
+before = read_peak_memory()
 for block in retrieval.rerank_blocks(points[:1000], points[1000:]):
     pass
-print(read_peak_mb() - before)
+print(read_peak_memory() - before)
 """
 
 
