@@ -97,9 +97,9 @@ def train(settings: str, run, lock: int) -> None:
     code = ablation.run_training(
         [f"--flagfile={settings}", *differing, f"--model_dir={folder}"], keep_open=[lock]
     )
-    if code == 130:
-        print(f"stopped; the same command goes on from here ({run.name})", file=sys.stderr)
     if code:
+        what = "stopped" if code == 130 else f"training has ended with code {code}"
+        print(f"{what}; the same command goes on from here ({run.name})", file=sys.stderr)
         sys.exit(code if code > 0 else 128 - code)
 
 
