@@ -1,7 +1,7 @@
 """Train the baseline, +HAB, +PAB and both, over several seeds, and print what the branches do.
 
-python tools/ablation.py --flagfile=configs/quickstart.flags --held_out_identities=20 --data_dir=R
-    --output_dir=A [--seeds=1,2,3]
+python tools/ablation.py --flagfile=configs/synthetic_daaf.flags --data_dir=R --output_dir=A
+    [--seeds=1,2,3] [--variants=baseline,both]
 
 Each run is `python -m daaf_tf.train` with the given settings, but for --hab, --pab and --seed, in
 A/runs. After each, A gets table.md, plot.png, results.json and hparams (tensorboard
@@ -97,9 +97,9 @@ def train(settings: str, run, lock: int) -> None:
     code = ablation.run_training(
         [f"--flagfile={settings}", *differing, f"--model_dir={folder}"], keep_open=[lock]
     )
-    if code == 130:
-        print(f"stopped; the same command goes on from here ({run.name})", file=sys.stderr)
     if code:
+        what = "stopped" if code == 130 else f"training has ended with code {code}"
+        print(f"{what}; the same command goes on from here ({run.name})", file=sys.stderr)
         sys.exit(code if code > 0 else 128 - code)
 
 
