@@ -152,7 +152,7 @@ def test_problem_is_fatal_only_if_strict(data_root, tmp_path):
     ("flags", "reason"),
     [
         (["--dataset=market"], "market1501"),
-        (["--data_root="], "--data_root is missing"),
+        (["--data_root="], "--data_root must have a value"),
         (["--data_root=/nowhere"], "/nowhere: no such folder"),
         (["--annotations=poses.json"], "no file poses.json"),
         (["--colour=red"], "colour"),
