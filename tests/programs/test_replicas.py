@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import pytest
 from tiny_run import (
     NO_BRANCHES,
@@ -26,12 +27,13 @@ from tiny_run import (
 pytestmark = pytest.mark.timeout(0)  # each process has a time limit of its own
 
 STEPS = 5
+LEARNING_RATE = 1e-4
 EMBEDDING_SIZE = 12  # no other layer of the tiny network has as many channels
 SAME = (
     "--sync_batch_norm",
     "--identity_weight=1",
     f"--embedding_size={EMBEDDING_SIZE}",
-    "--learning_rate=1e-4",
+    f"--learning_rate={LEARNING_RATE}",
     f"--total_steps={STEPS}",
     "--log_every=1",
 )
@@ -51,9 +53,14 @@ def assert_same_run(alone, together):
     assert len(losses) == 5
     assert all(len(values) == STEPS for values in losses.values())
     assert_close(losses, read_losses(together), 1e-5)
-    weights = read_learned(alone)
+    weights, others = read_learned(alone), read_learned(together)
+    assert weights.keys() == others.keys()
     assert len(weights) > 200
-    assert_close(weights, read_learned(together), 1e-5)
+    for name, value in weights.items():
+        difference = np.abs(value - others[name])
+        # Where a gradient happens to be near zero, Adam makes whole steps of its rounding.
+        assert np.mean(difference > 1e-5) <= 1e-3, name
+        assert difference.max() <= STEPS * LEARNING_RATE, name
 
 
 def read_learned(folder):
