@@ -152,7 +152,7 @@ class Checkpoints:
                 self._checkpoint.write(os.path.join(folder, f"step-{step}"))
             return
         try:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._checkpoint.write(str(self.folder / f"step-{step}"))
             self._damaged.discard(step)
             _flush(self.folder, step)
