@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
 import json
 import os
 import re
+import signal
 import socket
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from daaf_tf.errors import UserError
@@ -28,6 +30,7 @@ EXAMPLE = (
 _JOBS = ("chief", "worker")
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 _LARGEST_PORT = 65535
+_SPEAKING_SECONDS = 4.0  # until the message is out, for which the other workers are tried
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,18 +163,22 @@ def end_unless_done(seconds: float, message: Callable[[], str]) -> Iterator[None
       seconds: how long it may take.
       message: returns what to say; called when the time is over.
     """
-
-    def end():
+    # TensorFlow keeps Python's lock while it waits, so that no thread of this process can speak, or
+    # run at all but for faulthandler's, which needs no Python. A fork speaks.
+    speaker = os.fork()
+    if not speaker:
+        time.sleep(seconds)
         print(f"error: {message()}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+        os._exit(0)
+    with open(os.devnull, "w") as unread:
+        faulthandler.dump_traceback_later(seconds + _SPEAKING_SECONDS, exit=True, file=unread)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(speaker, signal.SIGKILL)
+            os.waitpid(speaker, 0)
 
 
 def describe_missing(cluster: Cluster, seconds: float) -> str:
