@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daaf_tf.retrieval.distances import compute_distances
+from daaf_tf.retrieval.features import Features
 from daaf_tf.retrieval.histograms import compute_colour_histograms
 from daaf_tf.retrieval.metrics import (
     evaluate,
@@ -16,6 +17,7 @@ from daaf_tf.retrieval.rerank import rerank, rerank_blocks
 from daaf_tf.retrieval.scoring import RetrievalResult, SingleShot
 
 __all__ = [
+    "Features",
     "RankedRow",
     "RetrievalResult",
     "SingleShot",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 
 import numpy as np
@@ -15,7 +14,7 @@ from daaf_tf.data import make_eval_batches
 from daaf_tf.data.held_out import read_held_out
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
-from daaf_tf.retrieval import RetrievalResult, evaluate
+from daaf_tf.retrieval import Features, RetrievalResult, evaluate
 from daaf_tf.training.attention_metrics import (
     JOINT_ACCURACY,
     MASK_IOU,
@@ -27,23 +26,6 @@ from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.views import compute_viewed_size, make_views
-
-
-@dataclasses.dataclass(frozen=True)
-class Features:
-    """The embedded images of one split, in record order: N images.
-
-    Attributes:
-      features: [N, D] float32.
-      person_ids: [N] int64, the file's own ids (-1 junk, 0 distractor).
-      camera_ids: [N] int64.
-      filenames: [N] str.
-    """
-
-    features: np.ndarray
-    person_ids: np.ndarray
-    camera_ids: np.ndarray
-    filenames: np.ndarray
 
 
 def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:

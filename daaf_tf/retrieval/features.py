@@ -1,0 +1,24 @@
+"""Embedded images, with what the protocol needs to know of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The embedded images of one split, in order: N images.
+
+    Attributes:
+      features: [N, D] float32.
+      person_ids: [N] int64, the file's own ids (-1 junk, 0 distractor).
+      camera_ids: [N] int64, below 0 where the camera is not known.
+      filenames: [N] str.
+    """
+
+    features: np.ndarray
+    person_ids: np.ndarray
+    camera_ids: np.ndarray
+    filenames: np.ndarray
