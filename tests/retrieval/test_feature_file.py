@@ -58,7 +58,12 @@ def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "F.npz"
     write_features(path, content)
     found = read_features(path)
-    assert (found.metric, found.model, found.data, found.tta) == ("cosine", "M, step 4", "R", "flip")
+    assert (found.metric, found.model, found.data, found.tta) == (
+        "cosine",
+        "M, step 4",
+        "R",
+        "flip",
+    )
     assert list(found.splits) == list(splits)
     for split, features in splits.items():
         for name, values in vars(features).items():
