@@ -25,6 +25,7 @@ FLOORS = (
     ("config",),
     ("data", "losses", "model", "retrieval"),
     ("serving", "training"),
+    ("evaluation",),
     ("flags",),
     ("evaluate", "export", "train"),
 )
@@ -105,7 +106,9 @@ def test_needs_no_tensorflow(part_name):
     assert not importing
 
 
-@pytest.mark.parametrize("module", ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.flags"])
+@pytest.mark.parametrize(
+    "module", ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.flags", "daaf_tf.evaluate"]
+)
 def test_imports_where_tensorflow_is_missing(module):
     # None in sys.modules makes every attempt to import it fail.
     code = f"import sys; sys.modules['tensorflow'] = None; import {module}"

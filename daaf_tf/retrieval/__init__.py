@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daaf_tf.retrieval.distances import compute_distances
+from daaf_tf.retrieval.feature_file import FeatureSet, read_features, write_features
 from daaf_tf.retrieval.features import Features
 from daaf_tf.retrieval.histograms import compute_colour_histograms
 from daaf_tf.retrieval.metrics import (
@@ -13,12 +14,14 @@ from daaf_tf.retrieval.metrics import (
 )
 from daaf_tf.retrieval.pictures import RankedRow, draw_ranked_results, make_ranked_row
 from daaf_tf.retrieval.queries import average_multi_query, expand_queries
-from daaf_tf.retrieval.rerank import rerank, rerank_blocks
+from daaf_tf.retrieval.rerank import Reranker, rerank, rerank_blocks
 from daaf_tf.retrieval.scoring import RetrievalResult, SingleShot
 
 __all__ = [
+    "FeatureSet",
     "Features",
     "RankedRow",
+    "Reranker",
     "RetrievalResult",
     "SingleShot",
     "average_multi_query",
@@ -31,6 +34,8 @@ __all__ = [
     "expand_queries",
     "make_ranked_row",
     "rank_gallery",
+    "read_features",
     "rerank",
     "rerank_blocks",
+    "write_features",
 ]
