@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from daaf_tf.serving.embedder import Embedder, load
 
-__all__ = ["Embedder", "load", "write_saved_model"]
+__all__ = ["Embedder", "ExportOptions", "load", "write_saved_model"]
 
 
 def __getattr__(name: str):
     # Who only loads a SavedModel shall need TensorFlow alone, not what the data package imports.
-    if name == "write_saved_model":
-        from daaf_tf.serving.export import write_saved_model
+    if name in ("ExportOptions", "write_saved_model"):
+        from daaf_tf.serving import export
 
-        return write_saved_model
+        return getattr(export, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,9 +14,10 @@ from daaf_tf.data import make_eval_batches
 from daaf_tf.data.folder_reader import FolderReader
 from daaf_tf.data.held_out import read_held_out
 from daaf_tf.data.records import RecordReader
+from daaf_tf.data.views import compute_viewed_size, make_views
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
-from daaf_tf.retrieval import Features, RetrievalResult, evaluate
+from daaf_tf.retrieval import Features, RetrievalResult, rank_features
 from daaf_tf.training.attention_metrics import (
     JOINT_ACCURACY,
     MASK_IOU,
@@ -28,7 +29,6 @@ from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.inputs import input_errors
 from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
-from daaf_tf.training.views import compute_viewed_size, make_views
 
 
 def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
@@ -75,15 +75,17 @@ def compute_features(
     split: str,
     *,
     reader: RecordReader | FolderReader | None = None,
+    positions: np.ndarray | None = None,
     progress: bool = True,
 ) -> Features:
-    """Embed every image of a split: the mean embedding of its views, not normalised.
+    """Embed the images of a split: the mean embedding of their views, not normalised.
 
     Args:
       model: the embedding model: images [B, H, W, 3] to [B, D].
       config: the run; `data.data_dir`, the image sizes and `eval` are used.
       split: one of `schema.SPLITS`.
       reader: who reads the split; None: a RecordReader of `data.data_dir`.
+      positions: [N] int, which records; None: every one.
       progress: show a progress bar.
 
     Raises:
@@ -97,7 +99,8 @@ def compute_features(
 
     parts = {name: [] for name in (schema.PERSON_ID, schema.CAMERA_ID, schema.FILENAME)}
     features = []
-    batches = make_eval_batches(config, split, compute_viewed_size(config), reader=reader)
+    how = {"reader": reader, "positions": positions}
+    batches = make_eval_batches(config, split, compute_viewed_size(config), **how)
     bar = tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False)
     advice = f"Lower --eval_batch_size={config.eval.eval_batch_size}"
     with bar, out_of_memory(advice), input_errors():
@@ -116,15 +119,7 @@ def compute_features(
 
 def rank(query: Features, gallery: Features, config: Config) -> RetrievalResult:
     """Rank the gallery for each query by the Market-1501 protocol."""
-    return evaluate(
-        query.features,
-        gallery.features,
-        query_ids=query.person_ids,
-        gallery_ids=gallery.person_ids,
-        query_cameras=query.camera_ids,
-        gallery_cameras=gallery.camera_ids,
-        metric=config.eval.eval_metric,
-    )
+    return rank_features(query, gallery, metric=config.eval.eval_metric)
 
 
 def evaluate_model(
