@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +15,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.evaluation.image_sets import ImageSet, Reader
 from daaf_tf.retrieval import Features
 from daaf_tf.sections.train import CROPS, FLIP
-from daaf_tf.serving.export import DESCRIPTION_FILE
+from daaf_tf.serving.embedder import DESCRIPTION_FILE
 
 
 class SavedModelSource:
@@ -47,12 +46,13 @@ class SavedModelSource:
         if tta == CROPS:
             raise UserError(
                 f"--tta={CROPS} with --saved_model: an exported model resizes images to its input "
-                "by itself, so nothing is left to be cropped; use --model_dir, or --tta=flip"
+                "by itself, so nothing is left to be cropped; export it with --tta=crops, which averages "
+                "them inside, or use --tta=flip"
             )
         self._embedder = serving.load(path)
         self._batch_size = batch_size
         self.name, self.tta = str(self._embedder.path), tta
-        self.metric = metric or _read_metric(self._embedder)
+        self.metric = metric or _find_metric(self._embedder)
 
     def embed(self, images: ImageSet, split: str) -> Features:
         """Embed every image of a split.
@@ -101,13 +101,12 @@ def _read_batches(reader: Reader, size: int, where: str) -> Iterator[list[ImageR
             yield records
 
 
-def _read_metric(embedder: serving.Embedder) -> str:
-    """Return the metric that the description beside a model names."""
-    path = embedder.path / DESCRIPTION_FILE
+def _find_metric(embedder: serving.Embedder) -> str:
+    """Return the metric of the run that a model was exported from."""
     try:
-        return str(json.loads(path.read_bytes())["config"]["eval"]["eval_metric"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        return str(embedder.facts["config"]["eval"]["eval_metric"])
+    except (LookupError, TypeError):
         raise UserError(
-            f"{path}: expected the description that export writes, with the metric ({error}); "
-            "give --eval_metric"
-        ) from error
+            f"{embedder.path / DESCRIPTION_FILE}: expected the description that export writes, "
+            "with the metric; give --eval_metric"
+        ) from None

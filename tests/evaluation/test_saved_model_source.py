@@ -18,9 +18,7 @@ from daaf_tf.serving import write_saved_model
 from daaf_tf.training.evaluation import compute_features
 
 SPLITS = ("query", "gallery")
-CONFIG = Config().replace(
-    image_height=48, image_width=32, eval_metric="cosine", tta="crops", eval_batch_size=2
-)
+CONFIG = Config().replace(image_height=48, image_width=32, eval_metric="cosine", eval_batch_size=2)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +100,7 @@ def test_a_model_without_the_signatures_is_refused(tmp_path):
         SavedModelSource(str(tmp_path / "model"), metric="", tta="none", batch_size=2)
 
 
-@pytest.mark.parametrize("content", [None, "{}", "no JSON", json.dumps({"config": 3})])
+@pytest.mark.parametrize("content", [None, "{}", json.dumps({"config": 3})])
 def test_a_model_that_does_not_say_its_metric_needs_the_flag(model, tmp_path, content):
     path = write_saved_model(model, CONFIG, tmp_path / "saved")
     description = tmp_path / "saved/1/assets.extra/daaf_tf.json"
