@@ -46,8 +46,8 @@ class SavedModelSource:
         if tta == CROPS:
             raise UserError(
                 f"--tta={CROPS} with --saved_model: an exported model resizes images to its input "
-                "by itself, so nothing is left to be cropped; export it with --tta=crops, which averages "
-                "them inside, or use --tta=flip"
+                "by itself, so nothing is left to be cropped; export it with --tta=crops, which "
+                "averages them inside, or use --tta=flip"
             )
         self._embedder = serving.load(path)
         self._batch_size = batch_size
