@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from daaf_tf.retrieval.cameras import CameraPairs, score_camera_pairs
 from daaf_tf.retrieval.distances import compute_distances
 from daaf_tf.retrieval.features import Features
 from daaf_tf.retrieval.histograms import compute_colour_histograms
+from daaf_tf.retrieval.hits import Hit, find_hits
 from daaf_tf.retrieval.metrics import (
     evaluate,
     evaluate_blocks,
@@ -17,7 +19,9 @@ from daaf_tf.retrieval.rerank import rerank, rerank_blocks
 from daaf_tf.retrieval.scoring import RetrievalResult, SingleShot
 
 __all__ = [
+    "CameraPairs",
     "Features",
+    "Hit",
     "RankedRow",
     "RetrievalResult",
     "SingleShot",
@@ -29,8 +33,10 @@ __all__ = [
     "evaluate_blocks",
     "evaluate_distances",
     "expand_queries",
+    "find_hits",
     "make_ranked_row",
     "rank_gallery",
     "rerank",
     "rerank_blocks",
+    "score_camera_pairs",
 ]
