@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
+from collections.abc import Iterator
+from typing import BinaryIO
 
-# What write_atomically calls a file until it is whole.
+# What open_atomically calls a file until it is whole.
 _TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
@@ -20,12 +23,26 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
     Raises:
       OSError: the file system's own reason (full, read-only); what existed before is untouched.
     """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomically(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a file for what is too large to be held; it gets its name when the block has ended well.
+
+    Args:
+      path: the file; replaced if it exists.
+
+    Raises:
+      OSError: as `write_atomically`.
+    """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -39,7 +56,7 @@ def is_leftover(name: str) -> bool:
 
 
 def remove_leftovers(folder: str | os.PathLike) -> None:
-    """Remove what killed processes have left of `write_atomically` in a folder."""
+    """Remove what killed processes have left of `open_atomically` in a folder."""
     for path in pathlib.Path(folder).iterdir():
         if is_leftover(path.name):
             path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ are handed on here.
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterable
 from typing import Any, Callable
@@ -15,11 +16,14 @@ from absl.flags import (  # noqa: F401 (for programs)
     DEFINE_bool,
     DEFINE_enum,
     DEFINE_integer,
+    DEFINE_multi_enum,
+    DEFINE_multi_string,
     DEFINE_string,
 )
 
 from daaf_tf.config import Config, flat, settings
 from daaf_tf.errors import UserError
+from daaf_tf.settings import Section
 
 FLAGS = flags.FLAGS
 
@@ -35,20 +39,38 @@ def define_settings(*sections: str) -> None:
     unknown = set(sections) - {section for section, _ in settings().values()}
     if unknown:
         raise ValueError(f"no such sections: {', '.join(sorted(unknown))}")
+    for section, field in settings().values():
+        if not sections or section in sections:
+            _define(field)
+
+
+def define_section(section: type[Section]) -> None:
+    """Define one flag for every setting of a section that is one program's own."""
+    for field in dataclasses.fields(section):
+        _define(field)
+
+
+def section_from_flags(section: type[Section]) -> Section:
+    """Return the section that the parsed flags describe.
+
+    Raises:
+      UserError: a value that is not allowed, with the flag's name.
+    """
+    return section(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(section)})
+
+
+def _define(field: dataclasses.Field) -> None:
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
-    for name, (section, field) in settings().items():
-        if sections and section not in sections:
-            continue
-        choices, text = field.metadata["choices"], field.metadata["help"]
-        if type(field.default) is tuple:
-            flags.DEFINE_list(name, list(field.default), text)
-        elif type(field.default) is str and choices:
-            flags.DEFINE_enum(name, field.default, choices, text)
-        elif type(field.default) is str:
-            flags.DEFINE_string(name, field.default, text)
-        else:
-            shown = f"{text} One of {', '.join(map(str, choices))}." if choices else text
-            define[type(field.default)](name, field.default, shown)
+    name, choices, text = field.name, field.metadata["choices"], field.metadata["help"]
+    if type(field.default) is tuple:
+        flags.DEFINE_list(name, list(field.default), text)
+    elif type(field.default) is str and choices:
+        flags.DEFINE_enum(name, field.default, choices, text)
+    elif type(field.default) is str:
+        flags.DEFINE_string(name, field.default, text)
+    else:
+        shown = f"{text} One of {', '.join(map(str, choices))}." if choices else text
+        define[type(field.default)](name, field.default, shown)
 
 
 def mark_flags_as_required(names: Iterable[str]) -> None:
@@ -61,18 +83,22 @@ def mark_flags_as_required(names: Iterable[str]) -> None:
         flags.register_validator(name, lambda value: value not in (None, ""), message)
 
 
-def config_from_flags(base: Config | None = None) -> Config:
+def config_from_flags(base: Config | None = None, *sections: str) -> Config:
     """Return the config that the parsed flags describe.
 
     Args:
       base: where a setting comes from whose flag was not given (say, a model directory's config);
         None: the defaults.
+      *sections: as `define_settings` took them, where a program has flags of its own by the names
+        of other settings.
 
     Raises:
       UserError: a value that is not allowed, with the flag's name.
     """
     values = {}
-    for name, (_, field) in settings().items():
+    for name, (section, field) in settings().items():
+        if sections and section not in sections:
+            continue
         if name in FLAGS and (base is None or FLAGS[name].present):
             values[name] = _parse(name, FLAGS[name].value, field.default)
     return (base or Config()).replace(**values)

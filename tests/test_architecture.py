@@ -25,6 +25,7 @@ FLOORS = (
     ("config",),
     ("data", "losses", "model", "retrieval"),
     ("report", "serving", "training"),
+    ("evaluation",),
     ("flags",),
     ("evaluate", "export", "train"),
 )

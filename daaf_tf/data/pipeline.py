@@ -19,6 +19,7 @@ from daaf_tf.data.augment import (
     draw_transformations,
 )
 from daaf_tf.data.closing import Calls
+from daaf_tf.data.folder_reader import FolderReader
 from daaf_tf.data.held_out import count_trained
 from daaf_tf.data.photometric import make_photometric
 from daaf_tf.data.preprocess import decode_image, preprocess_image
@@ -126,7 +127,10 @@ def make_train_batches(
 
 
 def make_eval_batches(
-    config: Config, split: str, size: tuple[int, int] | None = None
+    config: Config,
+    split: str,
+    size: tuple[int, int] | None = None,
+    reader: RecordReader | FolderReader | None = None,
 ) -> tf.data.Dataset:
     """Make the batches of a split in record order, without augmentation.
 
@@ -134,6 +138,7 @@ def make_eval_batches(
       config: data_dir, image size and eval_batch_size are used.
       split: one of schema.SPLITS.
       size: height and width of the images in pixels; None: those of the network's input.
+      reader: who reads the split; None: a RecordReader of data_dir.
 
     Returns:
       A finite dataset of dicts, B = eval_batch_size and fewer in the last: image [B, H, W, 3]
@@ -143,7 +148,7 @@ def make_eval_batches(
       UserError: records that are missing or do not fit, or a split without images. While
         iterating, as `make_train_batches`.
     """
-    reader = RecordReader(config.data.data_dir, split)
+    reader = reader or RecordReader(config.data.data_dir, split)
     if not reader.num_images:
         raise UserError(f"{config.data.data_dir}: the split {split} holds no images")
     read = _make_op(

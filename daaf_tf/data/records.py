@@ -31,6 +31,7 @@ __all__ = [
     "ImageRecord",
     "RecordReader",
     "ShardWriter",
+    "compute_digest",
     "index_path",
     "make_example",
     "parse_example",
@@ -150,6 +151,12 @@ def read_manifest(data_dir: str | os.PathLike) -> dict:
         known = ", ".join(schema.SPLITS)
         raise UserError(f"{path}: malformed (expected splits of {known}); convert again")
     return manifest
+
+
+def compute_digest(split: dict) -> str:
+    """Return 16 hexadecimal digits that stand for the contents of a split of a manifest."""
+    shards = "".join(shard["sha256"] for shard in split["shards"])
+    return hashlib.sha256(shards.encode()).hexdigest()[:16]
 
 
 class RecordReader:

@@ -82,7 +82,7 @@ def _show_query(contents: Contents, query: int, hits: list[Hit]) -> Markup:
 
 def _show_tile(contents: Contents, split: str, index: int, class_: str, caption: tuple) -> Markup:
     people = contents.query if split == schema.QUERY else contents.gallery
-    name = str(people.filenames[index])
+    name = _name_image(people, index)
     if contents.read_image:
         picture = make_data_uri(contents.read_image(split, index))
         inside = tag("img", src=picture, alt=name, loading="lazy")
@@ -98,7 +98,12 @@ def _name_person(people: Features, index: int) -> tuple:
 
 def _describe(people: Features, index: int) -> str:
     person = f"id {people.person_ids[index]}, {_name_camera(people, index)}"
-    return f"{person}, {people.filenames[index]}"
+    return f"{person}, {_name_image(people, index)}"
+
+
+def _name_image(people: Features, index: int) -> str:
+    """Return the file name, where there is one."""
+    return str(people.filenames[index]) or f"image {index}"
 
 
 def _name_camera(people: Features, index: int) -> str:

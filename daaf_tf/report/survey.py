@@ -21,7 +21,7 @@ from daaf_tf.retrieval.pair_histogram import PairHistogram
 
 # Distances that are asked for at a time: 128 MB of them.
 _BLOCK_NUMBERS = 2**25
-_BLOCK_QUERIES = 1024
+_BLOCK_QUERIES = 512
 
 # Queries that are shown: the worst first, some of the best, and some of the others.
 NUM_WORST, NUM_BEST, NUM_RANDOM = 12, 4, 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daaf_tf.retrieval.cameras import CameraPairs, score_camera_pairs
 from daaf_tf.retrieval.distances import compute_distances
+from daaf_tf.retrieval.feature_file import FeatureSet, read_features, write_features
 from daaf_tf.retrieval.features import Features
 from daaf_tf.retrieval.histograms import compute_colour_histograms
 from daaf_tf.retrieval.hits import Hit, find_hits
@@ -15,14 +16,16 @@ from daaf_tf.retrieval.metrics import (
 )
 from daaf_tf.retrieval.pictures import RankedRow, draw_ranked_results, make_ranked_row
 from daaf_tf.retrieval.queries import average_multi_query, expand_queries
-from daaf_tf.retrieval.rerank import rerank, rerank_blocks
+from daaf_tf.retrieval.rerank import Reranker, rerank, rerank_blocks
 from daaf_tf.retrieval.scoring import RetrievalResult, SingleShot
 
 __all__ = [
     "CameraPairs",
+    "FeatureSet",
     "Features",
     "Hit",
     "RankedRow",
+    "Reranker",
     "RetrievalResult",
     "SingleShot",
     "average_multi_query",
@@ -36,7 +39,9 @@ __all__ = [
     "find_hits",
     "make_ranked_row",
     "rank_gallery",
+    "read_features",
     "rerank",
     "rerank_blocks",
     "score_camera_pairs",
+    "write_features",
 ]

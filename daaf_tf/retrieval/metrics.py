@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Callable
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def evaluate(
     metric: str = "euclidean",
     single_shot: SingleShot | None = None,
     block_size: int | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> RetrievalResult:
     """Rank the gallery for every query by the distance of features, and score the rankings.
 
@@ -54,6 +56,7 @@ def evaluate(
       single_shot: for CMC by CUHK03's single-gallery-shot protocol; None: by the usual one.
       block_size: queries whose distances are held at a time; None: as many as make 512 MB, 1024 at
         most. It changes memory and speed, not the result.
+      progress: called with a number of queries when the distances of so many more are there.
 
     Returns:
       RetrievalResult.
@@ -72,14 +75,15 @@ def evaluate(
         num_gallery=len(gallery),
     )
     kept = matches.kept if len(matches.kept) < len(gallery) else None
-    return score(
-        (
-            compute_checked_distances(query[rows], gallery, metric=metric, kept=kept)
-            for rows in _make_blocks(len(query), len(gallery), block_size)
-        ),
-        matches,
-        single_shot,
-    )
+
+    def compute(rows: slice) -> np.ndarray:
+        distances = compute_checked_distances(query[rows], gallery, metric=metric, kept=kept)
+        if progress:
+            progress(len(distances))
+        return distances
+
+    blocks = map(compute, _make_blocks(len(query), len(gallery), block_size))
+    return score(blocks, matches, single_shot)
 
 
 def evaluate_distances(

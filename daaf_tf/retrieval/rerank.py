@@ -101,9 +101,80 @@ def rerank_blocks(
     Raises:
       UserError: as `rerank`, when it is called.
     """
-    query, gallery = check_features(query_features, gallery_features, metric="euclidean")
-    _check_parameters(k1, k2, lambda_value)
-    return _rerank_checked(query, gallery, k1, k2, lambda_value)
+    ranked = Reranker(query_features, gallery_features, k1=k1, k2=k2, lambda_value=lambda_value)
+    return ranked.compute_blocks()
+
+
+class Reranker:
+    """Re-ranked distances of any queries: what they hang on is found once, when it is made.
+
+    >>> ranked = Reranker([[0.0], [9.0]], [[1.0], [8.0], [3.0]], k1=2, k2=1)
+    >>> ranked.compute_distances([1]).round(2)
+    array([[0.94, 0.01, 0.83]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        query_features: np.ndarray,
+        gallery_features: np.ndarray,
+        *,
+        k1: int = 20,
+        k2: int = 6,
+        lambda_value: float = 0.3,
+    ):
+        """Find and encode the neighbours of all points.
+
+        Args:
+          query_features: [Q, D] numbers.
+          gallery_features: [G, D] numbers.
+          k1: as in `rerank`.
+          k2: as in `rerank`.
+          lambda_value: as in `rerank`.
+
+        Raises:
+          UserError: as `rerank`.
+        """
+        query, gallery = check_features(query_features, gallery_features, metric="euclidean")
+        _check_parameters(k1, k2, lambda_value)
+        points = np.concatenate([query, gallery])
+        # The original takes k1 / 2 by numpy's rounding, to even: 10 for 21, 12 for 23.
+        whole, half = (min(int(np.around(k)) + 1, len(points)) for k in (k1, k1 / 2))
+        expansion = min(k2, len(points))
+        self._query, self._gallery, self._lambda = query, gallery, lambda_value
+        self._mean = points.mean(axis=0, dtype=np.float64)
+        neighbours, farthest = find_neighbours(points, (whole, half, expansion))
+        self._farthest = np.where(farthest > 0.0, farthest, 1.0)
+        counts, members = _find_members(neighbours[:, :whole], neighbours[:, :half])
+        encoding = _encode(points, counts, members, self._farthest)
+        del points, members
+        if expansion > 1:
+            encoding = _average(encoding, neighbours[:, :expansion])
+        self._encoding = encoding
+        self._by_member = encoding.slice_rows(len(query)).transpose(len(encoding))
+
+    def compute_distances(self, queries: np.ndarray) -> np.ndarray:
+        """Return the distances of some queries, [n] indices, to the gallery: [n, G] float32."""
+        queries = np.asarray(queries)
+        result = compute_checked_distances(
+            self._query[queries], self._gallery, metric="euclidean", origin=self._mean
+        )
+        result *= np.sqrt(self._lambda / self._farthest[queries, None]).astype(np.float32)
+        result *= result
+        result += np.float32(1.0 - self._lambda)
+        own = self._encoding.take_rows(queries)
+        for some in make_blocks(len(own), _BLOCK_PAIRED):
+            paired = own.slice_rows(some.start, some.stop)
+            shared = _share(paired, self._by_member, len(self._gallery))
+            result[some] -= (1.0 - self._lambda) * shared / (2.0 - shared)
+        return np.maximum(result, 0.0, out=result)
+
+    def compute_blocks(self, block_size: int | None = None) -> Iterator[np.ndarray]:
+        """Yield the distances of all queries, in order, `block_size` queries at a time."""
+        if block_size is None:
+            block_size = max(1, _BLOCK_NUMBERS // len(self._gallery))
+        blocks = make_blocks(len(self._query), block_size)
+        rows = (np.arange(block.start, block.stop) for block in blocks)
+        yield from map_in_threads(self.compute_distances, rows)
 
 
 def _check_parameters(k1: int, k2: int, lambda_value: float) -> None:
@@ -111,37 +182,6 @@ def _check_parameters(k1: int, k2: int, lambda_value: float) -> None:
     check_whole_number("k2", k2, 1)
     if not 0.0 <= lambda_value <= 1.0:
         raise UserError(f"lambda_value {lambda_value!r}: expected a number from 0 to 1")
-
-
-def _rerank_checked(query, gallery, k1, k2, lambda_value) -> Iterator[np.ndarray]:
-    points = np.concatenate([query, gallery])
-    # The original takes k1 / 2 by numpy's rounding, to even: 10 for 21, 12 for 23.
-    whole, half = (min(int(np.around(k)) + 1, len(points)) for k in (k1, k1 / 2))
-    expansion = min(k2, len(points))
-    mean = points.mean(axis=0, dtype=np.float64)
-    neighbours, farthest = find_neighbours(points, (whole, half, expansion))
-    farthest = np.where(farthest > 0.0, farthest, 1.0)
-    counts, members = _find_members(neighbours[:, :whole], neighbours[:, :half])
-    encoding = _encode(points, counts, members, farthest)
-    del points, members
-    if expansion > 1:
-        encoding = _average(encoding, neighbours[:, :expansion])
-    by_member = encoding.slice_rows(len(query)).transpose(len(encoding))
-
-    def compute(rows: slice) -> np.ndarray:
-        result = compute_checked_distances(query[rows], gallery, metric="euclidean", origin=mean)
-        result *= np.sqrt(lambda_value / farthest[rows, None]).astype(np.float32)
-        result *= result
-        result += np.float32(1.0 - lambda_value)
-        own = encoding.slice_rows(rows.start, rows.stop)
-        for some in make_blocks(len(own), _BLOCK_PAIRED):
-            shared = _share(own.slice_rows(some.start, some.stop), by_member, len(gallery))
-            result[some] -= (1.0 - lambda_value) * shared / (2.0 - shared)
-        return np.maximum(result, 0.0, out=result)
-
-    yield from map_in_threads(
-        compute, make_blocks(len(query), max(1, _BLOCK_NUMBERS // len(gallery)))
-    )
 
 
 def _find_members(near: np.ndarray, half_near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

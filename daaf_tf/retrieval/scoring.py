@@ -15,6 +15,7 @@ from daaf_tf.retrieval.checks import check_whole_number
 from daaf_tf.retrieval.matches import Matches
 
 NUM_RANKS = 50
+SHOWN_RANKS = (1, 5, 10, 20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,16 @@ class RetrievalResult:
     queries_without_match: int
     average_precision: np.ndarray
     first_match: np.ndarray
+
+    def summarize(self) -> dict[str, float]:
+        """Return the figures that are printed and logged, in percent, by their usual names."""
+        figures = {
+            "mAP": self.mean_ap,
+            "mAP_trapezoid": self.mean_ap_trapezoid,
+            "mINP": self.mean_inp,
+            **{f"rank{k}": self.cmc[k - 1] for k in SHOWN_RANKS},
+        }
+        return {name: round(100 * float(value), 4) for name, value in figures.items()}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,12 @@ class SparseRows:
         entries = slice(starts[0], starts[-1])
         return SparseRows(starts - starts[0], self.columns[entries], self.values[entries])
 
+    def take_rows(self, rows: np.ndarray) -> SparseRows:
+        """Return the rows of some indices, in their order."""
+        counts = self.count_entries()[rows]
+        positions = find_positions(self.starts[rows], counts)
+        return SparseRows(find_starts(counts), self.columns[positions], self.values[positions])
+
     def transpose(self, num_columns: int) -> SparseRows:
         """Return the matrix with rows and columns exchanged."""
         order = np.argsort(self.columns, kind="stable")

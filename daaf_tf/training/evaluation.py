@@ -11,7 +11,9 @@ import tqdm
 from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.data import make_eval_batches
+from daaf_tf.data.folder_reader import FolderReader
 from daaf_tf.data.held_out import read_held_out
+from daaf_tf.data.records import RecordReader
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.retrieval import Features, RetrievalResult, evaluate
@@ -23,6 +25,7 @@ from daaf_tf.training.attention_metrics import (
     locate_joints,
 )
 from daaf_tf.training.checkpoints import Checkpoints
+from daaf_tf.training.inputs import input_errors
 from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
 from daaf_tf.training.views import compute_viewed_size, make_views
@@ -67,7 +70,12 @@ def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model
 
 
 def compute_features(
-    model: tf.keras.Model, config: Config, split: str, *, progress: bool = True
+    model: tf.keras.Model,
+    config: Config,
+    split: str,
+    *,
+    reader: RecordReader | FolderReader | None = None,
+    progress: bool = True,
 ) -> Features:
     """Embed every image of a split: the mean embedding of its views, not normalised.
 
@@ -75,10 +83,12 @@ def compute_features(
       model: the embedding model: images [B, H, W, 3] to [B, D].
       config: the run; `data.data_dir`, the image sizes and `eval` are used.
       split: one of `schema.SPLITS`.
+      reader: who reads the split; None: a RecordReader of `data.data_dir`.
       progress: show a progress bar.
 
     Raises:
-      UserError: records that are missing or corrupt, or memory that does not suffice.
+      UserError: records that are missing or corrupt, a folder without a usable image, or memory
+        that does not suffice.
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)])
@@ -87,15 +97,18 @@ def compute_features(
 
     parts = {name: [] for name in (schema.PERSON_ID, schema.CAMERA_ID, schema.FILENAME)}
     features = []
-    batches = make_eval_batches(config, split, compute_viewed_size(config))
+    batches = make_eval_batches(config, split, compute_viewed_size(config), reader=reader)
     bar = tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False)
-    with bar, out_of_memory(f"Lower --eval_batch_size={config.eval.eval_batch_size}"):
+    advice = f"Lower --eval_batch_size={config.eval.eval_batch_size}"
+    with bar, out_of_memory(advice), input_errors():
         for batch in batches:
             views = make_views(batch[schema.IMAGE], config)
             features.append(np.mean([embed(view).numpy() for view in views], axis=0))
             for name, values in parts.items():
                 values.append(batch[name].numpy())
             bar.update(len(features[-1]))
+    if not features:
+        raise UserError(f"no usable image in {split}")
     person_ids, camera_ids, filenames = (np.concatenate(values) for values in parts.values())
     names = np.array([os.fsdecode(name) for name in filenames])
     return Features(np.concatenate(features), person_ids, camera_ids, names)
@@ -123,20 +136,6 @@ def evaluate_model(
         for split in (schema.QUERY, schema.GALLERY)
     )
     return rank(query, gallery, config)
-
-
-def summarize(result: RetrievalResult) -> dict[str, float]:
-    """Return the figures that are printed and logged, in percent, by their usual names.
-
-    A rank beyond the gallery's size is left out.
-    """
-    figures = {
-        "mAP": result.mean_ap,
-        "mAP_trapezoid": result.mean_ap_trapezoid,
-        "mINP": result.mean_inp,
-    }
-    ranks = {f"rank{k}": result.cmc[k - 1] for k in (1, 5, 10, 20) if k <= len(result.cmc)}
-    return {name: round(100 * float(value), 4) for name, value in {**figures, **ranks}.items()}
 
 
 def measure_attention(model: tf.keras.Model, config: Config) -> dict[str, float]:

@@ -1,13 +1,15 @@
-"""The training batches, shared out to workers and replicas."""
+"""The training batches, shared out to workers and replicas; what goes wrong with any batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from daaf_tf.config import Config
 from daaf_tf.data import make_train_batches
+from daaf_tf.data.pipeline import user_error
 
 
 def distribute_batches(
@@ -36,3 +38,19 @@ def distribute_batches(
         ).map(to_keras)
 
     return strategy.distribute_datasets_from_function(make)
+
+
+@contextlib.contextmanager
+def input_errors() -> Iterator[None]:
+    """Turn an input pipeline's error back into the message that its reader raised.
+
+    Raises:
+      UserError: in place of TensorFlow's error, if a reader's message is in it.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = user_error(error)
+        if found is None:
+            raise
+        raise found from error

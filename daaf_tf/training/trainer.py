@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import pathlib
 from collections.abc import Sequence
 
@@ -13,17 +11,16 @@ from daaf_tf import schema
 from daaf_tf.config import Config, flat
 from daaf_tf.data import make_train_batches
 from daaf_tf.data.held_out import count_trained
-from daaf_tf.data.pipeline import user_error
-from daaf_tf.data.records import read_manifest
+from daaf_tf.data.records import compute_digest, read_manifest
 from daaf_tf.errors import UserError
 from daaf_tf.model import backbone_model, embedding_model
 from daaf_tf.training import callbacks
 from daaf_tf.training.averages import averaged_weights
 from daaf_tf.training.checkpoints import Checkpoints, has_checkpoint
 from daaf_tf.training.compiling import compile_model, make_to_keras
-from daaf_tf.training.evaluation import evaluate_model, measure_attention, summarize
+from daaf_tf.training.evaluation import evaluate_model, measure_attention
 from daaf_tf.training.freezing import FreezeBackbone
-from daaf_tf.training.inputs import distribute_batches
+from daaf_tf.training.inputs import distribute_batches, input_errors
 from daaf_tf.training.memory import out_of_memory, training_advice
 from daaf_tf.training.metrics_file import forget_after
 from daaf_tf.training.pictures import draw_attention
@@ -44,10 +41,9 @@ def resolve_config(config: Config) -> Config:
     if schema.TRAIN not in splits:
         raise UserError(f"{folder}: no split {schema.TRAIN!r}; there is {', '.join(splits)}")
     manifest = splits[schema.TRAIN]
-    shards = "".join(shard["sha256"] for shard in manifest["shards"])
     found = {
         "num_identities": count_trained(len(manifest["images_per_label"]), config.data),
-        "train_digest": hashlib.sha256(shards.encode()).hexdigest()[:16],
+        "train_digest": compute_digest(manifest),
     }
     held_out = config.data.held_out_identities
     held_out = f" beside --held_out_identities={held_out}" if held_out else ""
@@ -89,7 +85,7 @@ def train(
     """
     workers = Workers(strategy)
     advice = training_advice(config)
-    with out_of_memory(advice), workers.named_when_lost(model_dir), _user_errors():
+    with out_of_memory(advice), workers.named_when_lost(model_dir), input_errors():
         done = _train(config, model_dir, strategy, workers, more_callbacks)
         # The end of one is the end of all: the chief may still be evaluating.
         workers.wait()
@@ -204,7 +200,7 @@ def _make_evaluation(config, model_dir, model, first_step, writer, workers):
     def compute_figures():
         with averaged_weights(model):
             return {
-                **summarize(evaluate_model(embedding_model(model), config)),
+                **evaluate_model(embedding_model(model), config).summarize(),
                 **measure_attention(model, config),
             }
 
@@ -242,15 +238,3 @@ def _make_pictures(config, model_dir, model, first_step, writer, workers):
             draw=workers.alone(draw),
         )
     ]
-
-
-@contextlib.contextmanager
-def _user_errors():
-    """Turn an input pipeline's error back into the message that its reader raised."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        found = user_error(error)
-        if found is None:
-            raise
-        raise found from error

@@ -12,7 +12,7 @@ from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.synthetic import Preset, write_synthetic_market
 from daaf_tf.errors import UserError
 from daaf_tf.training.checkpoints import prepare_model_dir
-from daaf_tf.training.evaluation import evaluate_model, load_embedding_model, summarize
+from daaf_tf.training.evaluation import evaluate_model, load_embedding_model
 from daaf_tf.training.trainer import resolve_config, train
 
 FROZEN, FIRST_KERNEL = 1, "model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABLE_VALUE"
@@ -84,7 +84,7 @@ def test_the_averages_are_evaluated_and_exported_and_the_weights_trained(config,
     np.testing.assert_allclose(loaded, (kernels[0] + kernels[1]) / 2, rtol=1e-4, atol=1e-6)
     # What was logged during training are the averages' figures.
     logged = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
-    figures = summarize(evaluate_model(model, config, progress=False))
+    figures = evaluate_model(model, config, progress=False).summarize()
     assert {"step": 2, **figures} == logged
 
 
