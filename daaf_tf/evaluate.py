@@ -210,8 +210,8 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "report",
         None,
-        "Also write a page that shows what is ranked wrongly: <report>/index.html, and its pictures "
-        "and embeddings for TensorBoard below <report>; of several data sets in folders of their "
-        "own. See docs/report.md.",
+        "Also write a page that shows what is ranked wrongly, <report>/index.html, and its "
+        "pictures and the embeddings for TensorBoard below <report>; of several data sets in "
+        "folders of their own. See docs/report.md.",
     )
     flags.run(main)

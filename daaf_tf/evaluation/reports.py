@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from daaf_tf.evaluation.evaluated import EvaluatedSet
 from daaf_tf.evaluation.ranking import Ranking
-from daaf_tf.evaluation.tables import list_figures
+from daaf_tf.evaluation.tables import describe, list_figures
 from daaf_tf.report import (
     AttentionSample,
     Figure,
@@ -96,7 +96,13 @@ def _list_facts(evaluated: EvaluatedSet, ranking: Ranking) -> dict[str, str]:
 
 
 def _list_figures(evaluated: EvaluatedSet, ranking: Ranking) -> list[Figure]:
+    """Return the figures, each with its rule; what is the same for all is among the facts."""
+    how = f"; {describe(evaluated, ranking)}"
     return [
-        Figure(name, f"{value:.2f} %", rule)
-        for name, value, rule in list_figures(evaluated, ranking)
+        Figure(
+            name.replace("_", " ").replace("rank", "rank-"),
+            f"{value:.2f} %",
+            convention.removesuffix(how),
+        )
+        for name, value, convention in list_figures(evaluated, ranking)
     ]

@@ -31,13 +31,13 @@ nav a { color: var(--accent); margin-right: 16px; white-space: nowrap; }
 .facts div { display: flex; gap: 7px; min-width: 0; }
 .facts dd { margin: 0; }
 .cards, .charts { display: grid; gap: 14px; margin: 22px 0; }
-.cards { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
+.cards { grid-template-columns: repeat(auto-fill, minmax(136px, 1fr)); }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(330px, 100%), 1fr)); }
 .card {
   background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 16px;
   min-width: 0;
 }
-.card .value { font-size: 26px; font-weight: 650; line-height: 1.25; }
+.card .value { font-size: 24px; font-weight: 650; line-height: 1.25; white-space: nowrap; }
 .card .faint, .card p { font-size: 13px; line-height: 1.4; margin-bottom: 0; }
 svg { display: block; width: 100%; height: auto; margin-top: 8px; }
 svg text { font-size: 11px; fill: var(--faint); }
@@ -53,8 +53,8 @@ svg .same { fill: var(--same); stroke: var(--same); }
 svg .different { fill: var(--other); stroke: var(--other); }
 .scroll { overflow-x: auto; margin-top: 10px; }
 table { border-collapse: separate; border-spacing: 3px; font-size: 13px; }
-th { font-weight: 500; color: var(--faint); padding: 2px 5px; white-space: nowrap; }
-td { text-align: center; padding: 5px 4px; border-radius: 6px; min-width: 43px; line-height: 1.2; }
+th { font-weight: 500; color: var(--faint); padding: 2px; white-space: nowrap; }
+td { text-align: center; padding: 5px 3px; border-radius: 6px; min-width: 40px; line-height: 1.2; }
 td small { display: block; color: var(--faint); font-size: 11px; }
 td.none { color: var(--faint); background: var(--mat); }
 .legend span { margin-right: 16px; white-space: nowrap; }
