@@ -113,7 +113,7 @@ def _make_entry(evaluated: EvaluatedSet, ranking: Ranking, step: int | None) -> 
         "metric": embedded.metric,
         "tta": embedded.tta,
         "protocol": ranking.describe(),
-        "conventions": {name: how for name, _, how in list_figures(evaluated, ranking)},
+        "conventions": {name: rule for name, _, _, rule in _list_rules(ranking)},
     }
 
 
