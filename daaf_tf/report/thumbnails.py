@@ -12,7 +12,7 @@ from daaf_tf.retrieval.pictures import check_image
 
 # Pixels that an image is fitted into, twice what the page shows, for fine screens; it is never
 # enlarged. Ten kilobytes at most but for noise, so that a page has a few megabytes.
-_WIDTH, _HEIGHT = 96, 192
+WIDTH, HEIGHT = 96, 192
 _QUALITY = 82
 
 
@@ -26,7 +26,7 @@ def make_data_uri(image: np.ndarray) -> str:
       UserError: another array.
     """
     picture = Image.fromarray(check_image(image))
-    picture.thumbnail((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
+    picture.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(picture)).decode('ascii')}"
 
 
