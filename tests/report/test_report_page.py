@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import os
 import re
 import subprocess
 import sys
@@ -221,7 +222,7 @@ def test_it_needs_no_tensorflow(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/report'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/report'}"},
         capture_output=True,
         text=True,
         timeout=120,
