@@ -107,7 +107,8 @@ def test_needs_no_tensorflow(part_name):
 
 
 @pytest.mark.parametrize(
-    "module", ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.report", "daaf_tf.flags"]
+    "module",
+    ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.report", "daaf_tf.flags", "daaf_tf.evaluate"],
 )
 def test_imports_where_tensorflow_is_missing(module):
     # None in sys.modules makes every attempt to import it fail.

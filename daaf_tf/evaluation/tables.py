@@ -66,15 +66,15 @@ def format_table(sets: Sequence[EvaluatedSet], ranking: Ranking) -> str:
 
 
 def format_problems(images: ImageSet) -> list[str]:
-    """Return lines that name images of a folder that could not be used; none if all could."""
+    """Return lines that count and name images of a folder that could not be used, if there are."""
     problems = images.list_problems()
     if not problems:
         return []
-    beyond = len(problems) - _SHOWN
     return [
-        f"{images.name}: {len(problems):,} images could not be used (--strict stops at the first)"
-        f"{', for example' if beyond > 0 else ''}:",
+        f"{images.name}: images that could not be used: {len(problems):,} (--strict stops at the "
+        "first)",
         *(f"  {problem}" for problem in problems[:_SHOWN]),
+        *(["  ..."] if len(problems) > _SHOWN else []),
     ]
 
 

@@ -21,12 +21,14 @@ _POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'"
 )
+# Cameras whose pairs are shown; a set of one's own may have a camera for every film.
+_MOST_CAMERAS = 40
 
 
 def make_page(contents: Contents, shown: Shown, survey: Survey) -> str:
     """Return the whole HTML document."""
     sections = join(
-        _show_header(contents),
+        _show_header(contents, shown),
         _show_figures(contents),
         _show_charts(contents, survey),
         show_queries(contents, shown, survey.hits),
@@ -46,15 +48,21 @@ def make_page(contents: Contents, shown: Shown, survey: Survey) -> str:
     return f"<!DOCTYPE html>\n{tag('html', head, tag('body', tag('main', sections)), lang='en')}\n"
 
 
-def _show_header(contents: Contents) -> Markup:
+def _show_header(contents: Contents, shown: Shown) -> Markup:
     facts = [
         tag("div", tag("dt", name), tag("dd", value)) for name, value in contents.facts.items()
     ]
-    links = [("worst", "Worst queries"), ("best", "Best queries"), ("random", "Random queries")]
-    if contents.result.queries_without_match:
-        links.append(("unmatched", "Without a match"))
-    if contents.attention:
-        links.append(("attention", "Attention"))
+    links = [
+        (anchor, text)
+        for anchor, text, exists in (
+            ("worst", "Worst queries", shown.worst),
+            ("best", "Best queries", shown.best),
+            ("random", "Random queries", shown.random),
+            ("unmatched", "Without a match", shown.unmatched),
+            ("attention", "Attention", contents.attention),
+        )
+        if exists
+    ]
     anchors = [tag("a", text, href=f"#{target}") for target, text in links]
     return join(
         tag("h1", contents.title),
@@ -124,16 +132,23 @@ def _show_pairs(pairs: PairHistogram) -> Markup:
 def _show_cameras(cameras: CameraPairs) -> Markup:
     known = cameras.mean_ap[~np.isnan(cameras.mean_ap)]
     low, high = known.min(), known.max()
-    heads = [tag("th", _name_camera(camera), scope="col") for camera in cameras.gallery_cameras]
+    columns = cameras.gallery_cameras[:_MOST_CAMERAS]
+    heads = [tag("th", _name_camera(camera), scope="col") for camera in columns]
     rows = [tag("tr", tag("th", "query ↓", tag("br"), "gallery →"), *heads)]
-    for camera, means, counts in zip(cameras.query_cameras, cameras.mean_ap, cameras.num_queries):
-        cells = [_show_pair(mean, count, low, high) for mean, count in zip(means, counts)]
+    for row, camera in enumerate(cameras.query_cameras[:_MOST_CAMERAS]):
+        cells = [
+            _show_pair(cameras.mean_ap[row, column], cameras.num_queries[row, column], low, high)
+            for column in range(len(columns))
+        ]
         rows.append(tag("tr", tag("th", _name_camera(camera), scope="row"), *cells))
     text = (
         "mAP in % (rectangle rule) of ranking the images of one gallery camera (column) alone, "
         "over the queries of one camera (row) that have a match there; their number is below. The "
         "palest is the lowest."
     )
+    most = max(len(cameras.query_cameras), len(cameras.gallery_cameras))
+    if most > _MOST_CAMERAS:
+        text += f" Shown are the first {_MOST_CAMERAS} of {most} cameras."
     return tag(
         "div",
         tag("h3", "mAP between cameras"),

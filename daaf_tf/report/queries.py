@@ -37,8 +37,10 @@ def show_queries(contents: Contents, shown: Shown, hits: dict[int, list[Hit]]) -
         ("best", "Best queries", "of the highest AP", shown.best),
         ("random", "Random queries", "drawn by chance from the others", shown.random),
     ):
-        title = tag("h2", title, tag("span", f" – {len(queries)} {why}", class_="faint"), id=anchor)
-        sections += [title, *(_show_query(contents, query, hits[query]) for query in queries)]
+        if queries:
+            why = tag("span", f" – {len(queries)} {why}", class_="faint")
+            sections.append(tag("h2", title, why, id=anchor))
+            sections += [_show_query(contents, query, hits[query]) for query in queries]
     return join(*sections)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tiny_market import draw_market
 
 from daaf_tf.config import Config
 from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.records import RecordReader
-from daaf_tf.data.synthetic import Preset, write_synthetic_market
-from daaf_tf.evaluation.attention import NUM_SAMPLES, make_samples
+from daaf_tf.evaluation import attention
+from daaf_tf.evaluation.attention import make_samples
 from daaf_tf.model import build_daaf
 
 CONFIG = Config().replace(
@@ -27,20 +28,7 @@ CONFIG = Config().replace(
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
-    preset = Preset(
-        name="tiny",
-        train_ids=3,
-        train_images=12,
-        few_ids=0,
-        few_least=1,
-        most_images=6,
-        test_ids=3,
-        query_images=6,
-        good_images=18,
-        distractor_images=2,
-        junk_images=2,
-    )
-    write_synthetic_market(folder / "D", preset, workers=1, progress=False)
+    draw_market(folder / "D")
     convert(
         Conversion("market1501", str(folder / "D"), str(folder / "R"), workers=1),
         show_progress=False,
@@ -49,10 +37,15 @@ def records(tmp_path_factory):
 
 
 def test_they_are_the_images_with_prediction_and_truth(records):
-    model = build_daaf(CONFIG)
-    samples = make_samples(model, CONFIG, RecordReader(records, "train"), range(12))
-    assert len(samples) == NUM_SAMPLES
-    assert len({sample.caption for sample in samples}) == NUM_SAMPLES
+    samples = make_samples(build_daaf(CONFIG), CONFIG, RecordReader(records, "train"), range(6))
+    assert [sample.caption for sample in samples] == [
+        "0002_c12s1_000001_01.jpg",
+        "0002_c1s1_000001_01.jpg",
+        "0007_c1s1_000001_01.jpg",
+        "0007_c1s1_000001_02.jpg",
+        "0007_c3s1_000001_01.jpg",
+        "0011_c1s2_000001_01.jpg",
+    ]
     for sample in samples:
         assert sample.image.shape == (64, 32, 3)
         assert sample.image.dtype == np.uint8
@@ -62,11 +55,25 @@ def test_they_are_the_images_with_prediction_and_truth(records):
         assert sample.true_joints.shape == (17, 3)
 
 
-def test_there_may_be_fewer_images(records):
+def test_of_many_images_some_are_taken_from_first_to_last(records, monkeypatch):
+    monkeypatch.setattr(attention, "NUM_SAMPLES", 3)
+    reader = RecordReader(records, "train")
+    samples = make_samples(build_daaf(CONFIG), CONFIG, reader, range(1, 6))
+    names = [sample.caption for sample in samples]
+    assert names == [
+        "0002_c1s1_000001_01.jpg",
+        "0007_c1s1_000001_02.jpg",
+        "0011_c1s2_000001_01.jpg",
+    ]
+
+
+def test_what_is_not_known_is_not_shown(records):
     reader = RecordReader(records, "query")
-    samples = make_samples(build_daaf(CONFIG), CONFIG, reader, [4, 1])
-    assert len(samples) == 2
-    assert samples[0].caption != samples[1].caption
+    samples = make_samples(build_daaf(CONFIG), CONFIG, reader, [1, 0])
+    assert [sample.caption[:4] for sample in samples] == ["0005", "0004"]
+    for sample in samples:
+        assert sample.true_mask.any()
+        assert sample.true_joints is None
 
 
 def test_a_branch_that_is_not_there_is_not_shown(records):

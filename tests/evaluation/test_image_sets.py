@@ -75,7 +75,7 @@ def test_bad_files_are_named_and_images_keep_their_places(root):
         names[1].name,
     ]
     lines = format_problems(images)
-    assert "2 images could not be used" in lines[0]
+    assert "images that could not be used: 2 " in lines[0]
     assert "name not understood" in lines[1]
     assert names[1].name in lines[2]
     np.testing.assert_array_equal(images.read_image("gallery", 1), read_pixels(names[2]))

@@ -172,9 +172,10 @@ def test_evaluate_prints_both_conventions_and_writes_json(records, model_dir, tm
     figures = json.loads((tmp_path / "figures.json").read_text())
     last = json.loads((model_dir / "metrics.jsonl").read_text().splitlines()[-1])
     # The same weights, in a new process, give the figures that training logged.
-    assert figures == last
-    assert f"mAP {figures['mAP']:.2f} % (rectangle)" in printed
-    assert "(trapezoid)" in printed
+    assert {name: figures[name] for name in last} == last
+    assert {"mAP", "mAP_trapezoid", "mINP", "rank1"} < set(last)
+    assert "rectangle  trapezoid" in printed
+    assert f"{figures['mAP']:.2f}  {figures['mAP_trapezoid']:>9.2f}" in printed
 
 
 def test_the_saved_model_gives_evaluations_embeddings_in_a_process_with_only_tensorflow(

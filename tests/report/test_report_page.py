@@ -186,7 +186,22 @@ def test_few_queries_are_shown_once(count):
 
 def test_a_single_perfect_query_makes_a_page(tmp_path):
     case = make_case(2, 40, num_persons=1)
-    assert Page(read_page(tmp_path, **case)).find("article", "query")
+    page = Page(read_page(tmp_path, **case))
+    assert page.find("article", "query")
+    # What there is none of is not announced.
+    targets = {link["href"][1:] for link in page.find("a")}
+    assert targets == {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert "best" not in targets
+
+
+def test_many_cameras_do_not_make_a_large_page(tmp_path):
+    case = make_case(60, 400)
+    for split, first in (("query", 0), ("gallery", 1000)):
+        cameras = np.arange(first, first + len(case[split].camera_ids))
+        case[split] = dataclasses.replace(case[split], camera_ids=cameras)
+    page = Page(read_page(tmp_path, **case))
+    assert len(page.find("td")) == 40 * 40
+    assert any("the first 40 of 395 cameras" in text for text in page.texts)
 
 
 def test_bad_input_is_named(case, tmp_path):

@@ -193,6 +193,14 @@ def test_features_and_their_distances_give_the_same(metric):
         assert np.array_equal(result.first_match, expected.first_match)
 
 
+def test_progress_is_told_block_by_block():
+    query, gallery, people = make_features(0)
+    told = []
+    evaluate(query, gallery, **people, block_size=2, progress=told.append)
+    assert sum(told) == len(query)
+    assert max(told) == 2
+
+
 def test_input_is_left_as_it_was():
     query, gallery, people = make_features(3)
     distances = compute_distances(query, gallery)

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from daaf_tf.errors import UserError
-from daaf_tf.retrieval import compute_distances, evaluate_blocks, evaluate_distances, rerank_blocks
+from daaf_tf.retrieval import (
+    Reranker,
+    compute_distances,
+    evaluate_blocks,
+    evaluate_distances,
+    rerank_blocks,
+)
 from daaf_tf.retrieval import rerank as rerank_points
 
 # The package's attribute of this name is the function.
@@ -142,6 +148,19 @@ def test_scale_changes_nothing(scale):
     expected = rerank_points(points[:20], points[20:])
     result = rerank_points(points[:20] * scale, points[20:] * scale)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+
+
+def test_some_queries_get_the_distances_that_they_get_among_all():
+    points = make_points(np.random.default_rng(3), "uniform", 40)
+    query, gallery = points[:15], points[15:]
+    ranked = Reranker(query, gallery, k1=5, k2=3)
+    whole = rerank_points(query, gallery, k1=5, k2=3)
+    some = np.array([14, 0, 3, 3])
+    np.testing.assert_array_equal(ranked.compute_distances(some), whole[some])
+    assert ranked.compute_distances(np.array([], int)).shape == (0, 25)
+    blocks = list(ranked.compute_blocks(4))
+    assert [len(block) for block in blocks] == [4, 4, 4, 3]
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
 def test_equal_points_all_over():

@@ -13,6 +13,7 @@ from daaf_tf import retrieval
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "retrieval.md"
 EXAMPLES = {
+    "Reranker",
     "average_multi_query",
     "compute_distances",
     "evaluate",
