@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from daaf_tf.errors import UserError
-from daaf_tf.evaluation.evaluated import EmbeddedSet, ReadImage
+from daaf_tf.evaluation.evaluated import EmbeddedSet
 from daaf_tf.evaluation.image_sets import ImageSet
-from daaf_tf.report import AttentionSample
+from daaf_tf.report import AttentionSample, ReadImage
 from daaf_tf.retrieval import Features, FeatureSet, read_features
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daaf_tf.report.contents import AttentionSample, Figure
+from daaf_tf.report.contents import AttentionSample, Figure, ReadImage
 from daaf_tf.report.sheets import draw_sheets
 from daaf_tf.report.tensorboard import write_tensorboard
 from daaf_tf.report.writer import make_report_folder, write_report
@@ -10,6 +10,7 @@ from daaf_tf.report.writer import make_report_folder, write_report
 __all__ = [
     "AttentionSample",
     "Figure",
+    "ReadImage",
     "draw_sheets",
     "make_report_folder",
     "write_report",

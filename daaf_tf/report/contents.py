@@ -10,7 +10,7 @@ import numpy as np
 from daaf_tf.errors import UserError
 from daaf_tf.retrieval import Features, RetrievalResult
 
-# Returns an image as uint8 [H, W, 3], from its split ("query" or "gallery") and its number in it.
+# Returns an image as uint8 RGB [H, W, 3], from its split (of schema.SPLITS) and its number in it.
 ReadImage = Callable[[str, int], np.ndarray]
 
 
