@@ -104,7 +104,7 @@ def open_source(ranking: Ranking) -> tuple[Source, list[ImageSet]]:
         from daaf_tf.evaluation.model_source import ModelSource
         from daaf_tf.training.checkpoints import read_config
 
-        config = flags.config_from_flags(read_config(FLAGS.model_dir), "eval")
+        config = flags.config_from_flags(read_config(FLAGS.model_dir), own=["data_dir"])
         images = open_images(ranking, [config.data.data_dir])
         source = ModelSource(config, FLAGS.model_dir)
     ranking.check_metric(source.metric)

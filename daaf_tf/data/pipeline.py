@@ -130,6 +130,7 @@ def make_eval_batches(
     config: Config,
     split: str,
     size: tuple[int, int] | None = None,
+    *,
     reader: RecordReader | FolderReader | None = None,
 ) -> tf.data.Dataset:
     """Make the batches of a split in record order, without augmentation.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -16,7 +17,7 @@ from daaf_tf.errors import UserError
 from daaf_tf.evaluation.image_sets import ImageSet, Reader
 from daaf_tf.report import AttentionSample
 from daaf_tf.retrieval import Features
-from daaf_tf.sections.train import CROPS, FLIP
+from daaf_tf.sections.train import CROPS, FLIP, NO_TTA, EvalConfig
 from daaf_tf.serving.export import DESCRIPTION_FILE
 
 
@@ -42,8 +43,8 @@ class SavedModelSource:
           batch_size: images embedded at a time.
 
         Raises:
-          UserError: as `serving.load`; tta is "crops"; or the model does not say which metric it is
-            for.
+          UserError: as `serving.load`; tta is "crops", or the model averages views by itself; or it
+            does not say which metric it is for.
         """
         if tta == CROPS:
             raise UserError(
@@ -51,9 +52,16 @@ class SavedModelSource:
                 "by itself, so nothing is left to be cropped; use --model_dir, or --tta=flip"
             )
         self._embedder = serving.load(path)
-        self._batch_size = batch_size
-        self.name, self.tta = str(self._embedder.path), tta
-        self.metric = metric or _read_metric(self._embedder)
+        self._batch_size, self._flips = batch_size, tta == FLIP
+        facts = _read_facts(self._embedder)
+        own = facts.get("tta", NO_TTA)
+        if NO_TTA not in (own, tta):
+            raise UserError(
+                f"--tta={tta}: {self._embedder.path} averages views by itself ({own}); leave the "
+                "flag out"
+            )
+        self.name, self.tta = str(self._embedder.path), tta if own == NO_TTA else own
+        self.metric = metric or _find_metric(self._embedder, facts)
 
     def embed(self, images: ImageSet, split: str) -> Features:
         """Embed every image of a split.
@@ -85,7 +93,7 @@ class SavedModelSource:
 
     def _embed(self, encoded: list[bytes]) -> np.ndarray:
         views = [encoded]
-        if self.tta == FLIP:
+        if self._flips:
             # Resizing treats left and right alike: a mirrored image becomes the mirrored input.
             views.append([decode_image(image).numpy()[:, ::-1] for image in encoded])
         size = self._batch_size
@@ -106,13 +114,23 @@ def _read_batches(reader: Reader, size: int, where: str) -> Iterator[list[ImageR
             yield records
 
 
-def _read_metric(embedder: serving.Embedder) -> str:
-    """Return the metric that the description beside a model names."""
+def _read_facts(embedder: serving.Embedder) -> dict[str, Any]:
+    """Return what export has written down of a model; nothing where the file was taken away."""
     path = embedder.path / DESCRIPTION_FILE
+    if not path.is_file():
+        return {}
     try:
-        return str(json.loads(path.read_bytes())["config"]["eval"]["eval_metric"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not what export has written ({error}); export again") from error
+    return facts if isinstance(facts, dict) else {}
+
+
+def _find_metric(embedder: serving.Embedder, facts: dict[str, Any]) -> str:
+    try:
+        return EvalConfig(eval_metric=facts["config"]["eval"]["eval_metric"]).eval_metric
+    except (LookupError, TypeError, UserError) as error:
         raise UserError(
-            f"{path}: expected the description that export writes, with the metric ({error}); "
-            "give --eval_metric"
+            f"{embedder.path / DESCRIPTION_FILE} does not say by which metric the model was "
+            f"evaluated ({error!r}); give --eval_metric"
         ) from error

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ _UNREADABLE = (
     SyntaxError,
     ValueError,
     RuntimeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

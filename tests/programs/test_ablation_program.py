@@ -48,33 +48,6 @@ def run(records, output, *flags, code=0):
     return done
 
 
-@pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    from daaf_tf.data.conversion import Conversion, convert
-    from daaf_tf.data.synthetic import Preset, write_synthetic_market
-
-    folder = tmp_path_factory.mktemp("ablation")
-    preset = Preset(
-        name="tiny",
-        train_ids=6,
-        train_images=24,
-        few_ids=0,
-        few_least=1,
-        most_images=8,
-        test_ids=3,
-        query_images=6,
-        good_images=18,
-        distractor_images=2,
-        junk_images=2,
-    )
-    write_synthetic_market(folder / "D", preset, workers=1, progress=False)
-    convert(
-        Conversion("market1501", str(folder / "D"), str(folder / "R"), workers=1),
-        show_progress=False,
-    )
-    return folder / "R"
-
-
 def interrupt(records, output):
     """Start the ablation, and press Ctrl-C when its first run has a checkpoint."""
     process = subprocess.Popen(

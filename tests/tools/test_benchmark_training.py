@@ -9,8 +9,6 @@ import sys
 import pytest
 
 from daaf_tf.config import Config
-from daaf_tf.data.conversion import Conversion, convert
-from daaf_tf.data.synthetic import Preset, write_synthetic_market
 from daaf_tf.errors import UserError
 
 PROGRAM = pathlib.Path(__file__).resolve().parents[2] / "tools/benchmark_training.py"
@@ -43,24 +41,9 @@ def figure(printed, what):
     return float(cell.split()[0].replace(",", ""))
 
 
-def test_measures_both_loops_on_a_tiny_set(tmp_path):
-    preset = Preset(
-        name="tiny",
-        train_ids=4,
-        train_images=20,
-        few_ids=1,
-        few_least=1,
-        most_images=8,
-        test_ids=2,
-        query_images=4,
-        good_images=8,
-        distractor_images=2,
-        junk_images=2,
-    )
-    write_synthetic_market(tmp_path / "folders", preset=preset, progress=False)
-    convert(Conversion("market1501", str(tmp_path / "folders"), str(tmp_path / "records")))
+def test_measures_both_loops_on_a_tiny_set(records):
     command = [sys.executable, str(PROGRAM), *SIZES, "--parts=loop"]
-    command.append(f"--data_dir={tmp_path / 'records'}")
+    command.append(f"--data_dir={records}")
     done = subprocess.run(command, capture_output=True, text=True, timeout=290, check=False)
     assert done.returncode == 0, done.stderr
     assert re.match(r"\d+ cores, .*load before .*\n`python .*--parts=loop", done.stdout)

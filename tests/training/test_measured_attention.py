@@ -6,35 +6,14 @@ import tensorflow as tf
 
 from daaf_tf import schema
 from daaf_tf.config import Config
-from daaf_tf.data.conversion import Conversion, convert
 from daaf_tf.data.held_out import read_held_out
-from daaf_tf.data.synthetic import Preset, write_synthetic_market
 from daaf_tf.training.evaluation import measure_attention
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("held_out")
-    preset = Preset(
-        name="tiny",
-        train_ids=3,
-        train_images=12,
-        few_ids=0,
-        few_least=1,
-        most_images=6,
-        test_ids=3,
-        query_images=6,
-        good_images=18,
-        distractor_images=2,
-        junk_images=2,
-    )
-    write_synthetic_market(folder / "D", preset, workers=1, progress=False)
-    convert(
-        Conversion("market1501", str(folder / "D"), str(folder / "R"), workers=1),
-        show_progress=False,
-    )
+def config(records):
     return Config().replace(
-        data_dir=str(folder / "R"),
+        data_dir=str(records),
         image_height=64,
         image_width=32,
         held_out_identities=2,

@@ -8,8 +8,6 @@ import pytest
 import tensorflow as tf
 
 from daaf_tf.config import Config
-from daaf_tf.data.conversion import Conversion, convert
-from daaf_tf.data.synthetic import Preset, write_synthetic_market
 from daaf_tf.errors import UserError
 from daaf_tf.training.checkpoints import prepare_model_dir
 from daaf_tf.training.evaluation import evaluate_model, load_embedding_model
@@ -19,26 +17,10 @@ FROZEN, FIRST_KERNEL = 1, "model/layer_with_weights-0/kernel/.ATTRIBUTES/VARIABL
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    root = tmp_path_factory.mktemp("set")
-    preset = Preset(
-        name="tiny",
-        train_ids=4,
-        train_images=20,
-        few_ids=1,
-        few_least=1,
-        most_images=8,
-        test_ids=2,
-        query_images=4,
-        good_images=8,
-        distractor_images=2,
-        junk_images=2,
-    )
-    write_synthetic_market(root / "folders", preset=preset, progress=False)
-    convert(Conversion("market1501", str(root / "folders"), str(root / "records")))
+def config(records):
     return resolve_config(
         Config().replace(
-            data_dir=str(root / "records"),
+            data_dir=str(records),
             backbone="resnet18",
             backbone_width=4,
             head_units=8,
