@@ -20,9 +20,11 @@ from daaf_tf.errors import UserError
 from daaf_tf.evaluation.evaluated import EmbeddedSet, EvaluatedSet
 from daaf_tf.evaluation.image_sets import ImageSet, open_folder, open_records
 from daaf_tf.evaluation.ranking import Ranking, rank
+from daaf_tf.evaluation.reports import write_reports
 from daaf_tf.evaluation.sources import Source, embed_images, read_feature_set
 from daaf_tf.evaluation.tables import format_json, format_measured, format_problems, format_table
 from daaf_tf.files import write_atomically
+from daaf_tf.report import make_report_folder
 from daaf_tf.retrieval import write_features
 
 FLAGS = flags.FLAGS
@@ -37,7 +39,7 @@ def main() -> None:
     ranking = flags.section_from_flags(Ranking)
     check_flags(ranking)
     if FLAGS.features:
-        source, sets = None, read_sets()
+        source, images, sets = None, [], read_sets()
     else:
         source, images = open_source(ranking)
         sets = embed_sets(source, images, ranking)
@@ -49,6 +51,8 @@ def main() -> None:
             write_atomically(FLAGS.json_out, text)
         except OSError as error:
             raise UserError(f"--json_out={FLAGS.json_out} cannot be written: {error}") from error
+    if FLAGS.report:
+        report(evaluated, ranking, source, images)
 
 
 def check_flags(ranking: Ranking) -> None:
@@ -72,6 +76,8 @@ def check_flags(ranking: Ranking) -> None:
     for path in [*FLAGS.features_out, *([FLAGS.json_out] if FLAGS.json_out else [])]:
         if not pathlib.Path(path).absolute().parent.is_dir():
             raise UserError(f"{path}: there is no such folder to write into")
+    if FLAGS.report:
+        make_report_folder(FLAGS.report)
 
 
 def read_sets() -> Iterator[EmbeddedSet]:
@@ -151,6 +157,20 @@ def evaluate(embedded: EmbeddedSet, ranking: Ranking) -> EvaluatedSet:
         raise UserError(f"{embedded.name}: {error}") from error
 
 
+def report(
+    evaluated: list[EvaluatedSet],
+    ranking: Ranking,
+    source: Source | None,
+    images: list[ImageSet],
+) -> None:
+    """Write the reports, and say where they are."""
+    attention = [source.sample_attention(each) for each in images] if source else []
+    attention += [[]] * (len(evaluated) - len(attention))
+    step = source and source.step
+    for path in write_reports(FLAGS.report, evaluated, ranking, attention, step=step):
+        print(f"report: {path}")
+
+
 if __name__ == "__main__":
     flags.define_settings("eval")
     flags.define_section(Ranking)
@@ -187,4 +207,11 @@ if __name__ == "__main__":
         "features_out", [], "Also write the features to this file (.npz); once for each data set."
     )
     flags.DEFINE_string("json_out", None, "Also write the figures to this file.")
+    flags.DEFINE_string(
+        "report",
+        None,
+        "Also write a page that shows what is ranked wrongly, <report>/index.html, and its "
+        "pictures and the embeddings for TensorBoard below <report>; of several data sets in "
+        "folders of their own. See docs/report.md.",
+    )
     flags.run(main)

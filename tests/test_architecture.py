@@ -20,11 +20,11 @@ from source_imports import (
 # parts of one floor do not know each other.
 FLOORS = (
     ("errors", "files", "imports", "schema"),
-    ("addons", "benchmarks", "settings"),
+    ("addons", "benchmarks", "overlays", "settings"),
     ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),
-    ("serving", "training"),
+    ("report", "serving", "training"),
     ("evaluation",),
     ("flags",),
     ("evaluate", "export", "train"),
@@ -96,7 +96,7 @@ def test_only_flags_touches_absl_flags():
     assert touching == {"daaf_tf.flags"}, "programs take what they need from daaf_tf.flags"
 
 
-@pytest.mark.parametrize("part_name", ["retrieval", "flags", "config", "schema"])
+@pytest.mark.parametrize("part_name", ["retrieval", "report", "flags", "config", "schema"])
 def test_needs_no_tensorflow(part_name):
     importing = [
         name
@@ -107,7 +107,8 @@ def test_needs_no_tensorflow(part_name):
 
 
 @pytest.mark.parametrize(
-    "module", ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.flags", "daaf_tf.evaluate"]
+    "module",
+    ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.report", "daaf_tf.flags", "daaf_tf.evaluate"],
 )
 def test_imports_where_tensorflow_is_missing(module):
     # None in sys.modules makes every attempt to import it fail.

@@ -9,10 +9,8 @@ from typing import Callable
 import numpy as np
 
 from daaf_tf import schema
+from daaf_tf.report import ReadImage
 from daaf_tf.retrieval import Features, FeatureSet, RetrievalResult
-
-# The image at an index of a split (of schema.SPLITS), as uint8 RGB [H, W, 3].
-ReadImage = Callable[[str, int], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,9 @@ from daaf_tf.data.example import ImageRecord, parse_record
 from daaf_tf.data.preprocess import decode_image
 from daaf_tf.errors import UserError
 from daaf_tf.evaluation.image_sets import ImageSet, Reader
+from daaf_tf.report import AttentionSample
 from daaf_tf.retrieval import Features
-from daaf_tf.sections.train import CROPS, FLIP
+from daaf_tf.sections.train import CROPS, FLIP, NO_TTA, EvalConfig
 from daaf_tf.serving.embedder import DESCRIPTION_FILE
 
 
@@ -40,8 +41,8 @@ class SavedModelSource:
           batch_size: images embedded at a time.
 
         Raises:
-          UserError: as `serving.load`; tta is "crops"; or the model does not say which metric it is
-            for.
+          UserError: as `serving.load`; tta is "crops", or the model averages views by itself; or it
+            does not say which metric it is for.
         """
         if tta == CROPS:
             raise UserError(
@@ -50,8 +51,14 @@ class SavedModelSource:
                 "averages them inside, or use --tta=flip"
             )
         self._embedder = serving.load(path)
-        self._batch_size = batch_size
-        self.name, self.tta = str(self._embedder.path), tta
+        self._batch_size, self._flips = batch_size, tta == FLIP
+        own = self._embedder.facts.get("tta", NO_TTA)
+        if NO_TTA not in (own, tta):
+            raise UserError(
+                f"--tta={tta}: {self._embedder.path} averages views by itself ({own}); leave the "
+                "flag out"
+            )
+        self.name, self.tta = str(self._embedder.path), tta if own == NO_TTA else own
         self.metric = metric or _find_metric(self._embedder)
 
     def embed(self, images: ImageSet, split: str) -> Features:
@@ -78,9 +85,13 @@ class SavedModelSource:
         """Return nothing: an exported model has no branches left."""
         return {}
 
+    def sample_attention(self, images: ImageSet) -> list[AttentionSample]:
+        """Return nothing: an exported model has no branches left."""
+        return []
+
     def _embed(self, encoded: list[bytes]) -> np.ndarray:
         views = [encoded]
-        if self.tta == FLIP:
+        if self._flips:
             # Resizing treats left and right alike: a mirrored image becomes the mirrored input.
             views.append([decode_image(image).numpy()[:, ::-1] for image in encoded])
         size = self._batch_size
@@ -102,11 +113,10 @@ def _read_batches(reader: Reader, size: int, where: str) -> Iterator[list[ImageR
 
 
 def _find_metric(embedder: serving.Embedder) -> str:
-    """Return the metric of the run that a model was exported from."""
     try:
-        return str(embedder.facts["config"]["eval"]["eval_metric"])
-    except (LookupError, TypeError):
+        return EvalConfig(eval_metric=embedder.facts["config"]["eval"]["eval_metric"]).eval_metric
+    except (LookupError, TypeError, UserError) as error:
         raise UserError(
-            f"{embedder.path / DESCRIPTION_FILE}: expected the description that export writes, "
-            "with the metric; give --eval_metric"
-        ) from None
+            f"{embedder.path / DESCRIPTION_FILE} does not say by which metric the model was "
+            f"evaluated ({error!r}); give --eval_metric"
+        ) from error

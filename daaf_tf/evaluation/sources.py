@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from daaf_tf.errors import UserError
-from daaf_tf.evaluation.evaluated import EmbeddedSet, ReadImage
+from daaf_tf.evaluation.evaluated import EmbeddedSet
 from daaf_tf.evaluation.image_sets import ImageSet
+from daaf_tf.report import AttentionSample, ReadImage
 from daaf_tf.retrieval import Features, FeatureSet, read_features
 
 
@@ -36,6 +37,9 @@ class Source(Protocol):
 
     def measure(self, images: ImageSet) -> dict[str, float]:
         """Return what else than retrieval the network is measured at on a data set, by name."""
+
+    def sample_attention(self, images: ImageSet) -> list[AttentionSample]:
+        """Return what its branches predict on some images of a data set, if it has any."""
 
 
 def embed_images(source: Source, images: ImageSet, splits: Sequence[str]) -> EmbeddedSet:

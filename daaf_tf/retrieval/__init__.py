@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from daaf_tf.retrieval.cameras import CameraPairs, score_camera_pairs
 from daaf_tf.retrieval.distances import compute_distances
 from daaf_tf.retrieval.feature_file import FeatureSet, read_features, write_features
 from daaf_tf.retrieval.features import Features, rank_features
 from daaf_tf.retrieval.histograms import compute_colour_histograms
+from daaf_tf.retrieval.hits import Hit, find_hits
 from daaf_tf.retrieval.metrics import (
     evaluate,
     evaluate_blocks,
@@ -18,8 +20,10 @@ from daaf_tf.retrieval.rerank import Reranker, rerank, rerank_blocks
 from daaf_tf.retrieval.scoring import RetrievalResult, SingleShot
 
 __all__ = [
+    "CameraPairs",
     "FeatureSet",
     "Features",
+    "Hit",
     "RankedRow",
     "Reranker",
     "RetrievalResult",
@@ -32,11 +36,13 @@ __all__ = [
     "evaluate_blocks",
     "evaluate_distances",
     "expand_queries",
+    "find_hits",
     "make_ranked_row",
     "rank_features",
     "rank_gallery",
     "read_features",
     "rerank",
     "rerank_blocks",
+    "score_camera_pairs",
     "write_features",
 ]

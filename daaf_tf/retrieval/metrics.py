@@ -130,7 +130,7 @@ def evaluate_distances(
         num_gallery=num_gallery,
     )
     blocks = (distances[rows] for rows in _make_blocks(num_queries, num_gallery, block_size))
-    return score(_check_blocks(blocks, num_queries, matches), matches, single_shot)
+    return score(check_blocks(blocks, num_queries, matches), matches, single_shot)
 
 
 def evaluate_blocks(
@@ -172,7 +172,7 @@ def evaluate_blocks(
         num_queries=num_queries,
         num_gallery=np.size(gallery_ids),
     )
-    return score(_check_blocks(blocks, num_queries, matches), matches, single_shot)
+    return score(check_blocks(blocks, num_queries, matches), matches, single_shot)
 
 
 def rank_gallery(
@@ -226,7 +226,7 @@ def _check_distances(distances: np.ndarray) -> np.ndarray:
     return distances
 
 
-def _check_blocks(
+def check_blocks(
     blocks: Iterable[np.ndarray], num_queries: int, matches: Matches
 ) -> Iterator[np.ndarray]:
     """Yield blocks of distances to the kept gallery images, once they are what they should be."""

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from daaf_tf.errors import UserError
-from daaf_tf.retrieval.matches import is_ignored
+from daaf_tf.retrieval.hits import IGNORED, OTHER, SAME, find_hits
 
 if TYPE_CHECKING:  # Pillow is imported where a picture is drawn: scoring needs numpy alone
     from PIL import Image, ImageDraw
-
-SAME, OTHER, IGNORED = "same person", "another person", "ignored by the protocol"
 
 _COLOURS = {SAME: "#12924c", OTHER: "#d6322b", IGNORED: "#9aa0a6"}
 _INK, _FAINT, _PAPER, _MAT = "#202124", "#6b7075", "#ffffff", "#eceef0"
@@ -68,29 +66,24 @@ def make_ranked_row(
       gallery_image: returns image number i as uint8 [H, W, 3]; called for the images shown only.
       length: images to show, ignored ones included.
     """
-    verdicts, captions = [], []
-    order = np.argsort(distances, kind="stable")[:length]
-    ignored = is_ignored(
+    hits = find_hits(
+        distances,
         query_id=query_id,
         gallery_ids=gallery_ids,
         query_camera=query_camera,
         gallery_cameras=gallery_cameras,
+        length=length,
     )
-    rank = 0
-    for index in order:
-        person, camera = gallery_ids[index], gallery_cameras[index]
-        verdict = SAME if person == query_id else OTHER
-        if ignored[index]:
-            verdict = IGNORED
-        rank += verdict != IGNORED
-        place = "-" if verdict == IGNORED else f"#{rank}"
-        verdicts.append(verdict)
-        captions.append(f"{place}  {distances[index]:.3f}\nid {person}, cam {camera}")
+    captions = []
+    for hit in hits:
+        place = "-" if hit.verdict == IGNORED else f"#{hit.rank}"
+        who = f"id {gallery_ids[hit.index]}, cam {gallery_cameras[hit.index]}"
+        captions.append(f"{place}  {hit.distance:.3f}\n{who}")
     return RankedRow(
         query_image=query_image,
         query_caption=f"query\nid {query_id}, cam {query_camera}",
-        gallery_images=[gallery_image(int(index)) for index in order],
-        verdicts=verdicts,
+        gallery_images=[gallery_image(hit.index) for hit in hits],
+        verdicts=[hit.verdict for hit in hits],
         captions=captions,
     )
 
@@ -148,7 +141,7 @@ def _draw_tile(
     left, top = corner
     right, bottom = left + _TILE_WIDTH - 1, top + _TILE_HEIGHT - 1
     draw.rectangle((left, top, right, bottom), _MAT, colour, _FRAME)
-    crop = Image.fromarray(_check_image(image))
+    crop = Image.fromarray(check_image(image))
     room = (_TILE_WIDTH - 2 * _FRAME, _TILE_HEIGHT - 2 * _FRAME)
     crop = ImageOps.pad(crop, room, Image.Resampling.BICUBIC, color=_MAT)
     picture.paste(crop, (left + _FRAME, top + _FRAME))
@@ -171,7 +164,12 @@ def _font():
     return ImageFont.load_default(size=_TEXT)
 
 
-def _check_image(image: np.ndarray) -> np.ndarray:
+def check_image(image: np.ndarray) -> np.ndarray:
+    """Return an image as an array if it is uint8 [H, W, 3].
+
+    Raises:
+      UserError: otherwise.
+    """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise UserError(

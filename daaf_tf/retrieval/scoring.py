@@ -90,7 +90,7 @@ def score(
         for row in block:
             query = len(ranks)
             positives = matches.positives[query]
-            ranks.append(_compute_ranks(row, positives, matches.own_camera[query]))
+            ranks.append(compute_ranks(row, positives, matches.own_camera[query]))
             if single_shot and len(positives):
                 shots.append(_draw_ranks(row, matches, query, single_shot))
         block = row = None  # freed before the next block is made, else there would be two
@@ -100,8 +100,14 @@ def score(
     return result
 
 
-def _compute_ranks(row: np.ndarray, positives: np.ndarray, own_camera: np.ndarray) -> np.ndarray:
-    """Return the ranks of the positives in a row of distances, from 1, ascending."""
+def compute_ranks(row: np.ndarray, positives: np.ndarray, own_camera: np.ndarray) -> np.ndarray:
+    """Return the ranks of the positives in a row of distances, from 1, ascending.
+
+    Args:
+      row: [columns] distances.
+      positives: columns of the query's person.
+      own_camera: columns that are not ranked.
+    """
     if len(own_camera):
         row = row.astype(np.result_type(row, np.float32))  # a copy that can hold infinity
         row[own_camera] = np.inf

@@ -6,17 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from daaf_tf import schema
+from daaf_tf.overlays import overlay_keypoints, overlay_mask
 
-# One colour a joint group, chosen to stay apart on people and streets (after matplotlib's tab10).
-GROUP_COLOURS = (
-    (255, 221, 51),
-    (255, 127, 14),
-    (44, 200, 44),
-    (51, 187, 255),
-    (227, 80, 220),
-    (255, 60, 60),
-)
-MASK_COLOUR = (60, 255, 120)
 CELL_HEIGHT = 192
 GAP = 4
 TITLE_WIDTH = 120
@@ -53,32 +44,6 @@ def compute_pixels(images: np.ndarray) -> np.ndarray:
     """Compute uint8 pixels back from normalised images, any shape [..., 3]."""
     pixels = 255.0 * (images * np.float32(schema.IMAGE_STD) + np.float32(schema.IMAGE_MEAN))
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def overlay_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Tint an image where the mask is high: uint8 [H, W, 3], float [h, w, 1] in 0..1 to uint8."""
-    return _blend(image, [(mask[..., 0], MASK_COLOUR)], strength=0.55)
-
-
-def overlay_keypoints(image: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Tint an image by its 17 maps in the colours of their groups: [H, W, 3], [h, w, 17]."""
-    layers = [
-        (maps[..., list(joints)].max(axis=-1), colour)
-        for (_, joints), colour in zip(schema.JOINT_GROUPS, GROUP_COLOURS)
-    ]
-    return _blend(image // 2, layers, strength=1.0)
-
-
-def _blend(image, layers, strength):
-    height, width = image.shape[:2]
-    blended = image.astype(np.float32)
-    for weights, colour in layers:
-        resized = Image.fromarray(weights.astype(np.float32)).resize(
-            (width, height), Image.Resampling.BILINEAR
-        )
-        share = strength * np.clip(np.asarray(resized), 0, 1)[..., np.newaxis]
-        blended = (1 - share) * blended + share * np.float32(colour)
-    return np.rint(blended).astype(np.uint8)
 
 
 def _crossed(image):

@@ -100,7 +100,22 @@ def test_a_model_without_the_signatures_is_refused(tmp_path):
         SavedModelSource(str(tmp_path / "model"), metric="", tta="none", batch_size=2)
 
 
-@pytest.mark.parametrize("content", [None, "{}", json.dumps({"config": 3})])
+def test_a_model_that_averages_views_by_itself(model, tmp_path):
+    path = write_saved_model(model, CONFIG, tmp_path / "saved")
+    description = tmp_path / "saved/1/assets.extra/daaf_tf.json"
+    facts = json.loads(description.read_text())
+    description.write_text(json.dumps({**facts, "tta": "crops"}))
+    assert SavedModelSource(path, metric="", tta="none", batch_size=2).tta == "crops"
+    with pytest.raises(UserError, match=r"--tta=flip: .*averages views by itself \(crops\)"):
+        SavedModelSource(path, metric="", tta="flip", batch_size=2)
+    description.write_text("no JSON")
+    with pytest.raises(UserError, match="export the model again"):
+        SavedModelSource(path, metric="cosine", tta="none", batch_size=2)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "{}", *map(json.dumps, ({"config": 3}, {"config": {"eval": {}}}))]
+)
 def test_a_model_that_does_not_say_its_metric_needs_the_flag(model, tmp_path, content):
     path = write_saved_model(model, CONFIG, tmp_path / "saved")
     description = tmp_path / "saved/1/assets.extra/daaf_tf.json"

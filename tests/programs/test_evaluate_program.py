@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from run_program import ROOT, run
 from tiny_run import TINY
+
+from daaf_tf.data.records import read_manifest
 
 FIGURES = ("mAP", "mAP_trapezoid", "mINP", "rank1", "rank5", "rank10", "rank20")
 WITHOUT_TENSORFLOW = """
@@ -64,6 +67,7 @@ def evaluated(records, market, model_dir):
         f"--features_out={files[0]}",
         f"--features_out={files[1]}",
         f"--json_out={files[2]}",
+        f"--report={model_dir.parent / 'report'}",
         "--tta=flip",
     )
     return printed, json.loads(files[2].read_text())["data_sets"], files[:2]
@@ -90,6 +94,28 @@ def test_folders_and_their_records_give_the_same(evaluated):
     assert "mask_iou" in of_records
     assert "mask_iou" not in of_folders
     assert printed.count("held-out identities: mask iou") == 1
+
+
+def test_each_set_has_a_report_with_what_the_branch_sees(evaluated, records, market, model_dir):
+    printed, _, _ = evaluated
+    pages = sorted((model_dir.parent / "report").glob("*/index.html"))
+    assert [f"report: {page}" for page in pages] == [
+        line for line in printed.splitlines() if line.startswith("report: ")
+    ]
+    of_records, of_folders = (page.read_text(encoding="utf-8") for page in pages)
+    people = read_manifest(records)["splits"]["train"]["person_ids"]
+    for text, allowed in (
+        (of_records, {f"{person:04d}" for person in people[-2:]}),  # who was held out
+        (of_folders, {path.name[:4] for path in market.glob("Market-1501/query/*.jpg")}),
+    ):
+        _, samples = text.split('id="attention"')
+        captions = re.findall(r'<div class="faint">(\d{4})_c\S+jpg</div>', samples)
+        assert len(captions) == 8
+        assert set(captions) <= allowed
+        assert "predicted mask" in samples
+        assert "predicted keypoints" not in samples
+    for page in pages:
+        assert (page.parent / "tensorboard/sprite.jpg").exists()
 
 
 def test_the_table_has_a_row_for_each_set_and_names_the_conventions(evaluated, records, market):

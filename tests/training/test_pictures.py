@@ -3,13 +3,7 @@
 import numpy as np
 
 from daaf_tf import schema
-from daaf_tf.training.pictures import (
-    GROUP_COLOURS,
-    compute_pixels,
-    draw_attention,
-    overlay_keypoints,
-    overlay_mask,
-)
+from daaf_tf.training.pictures import compute_pixels, draw_attention
 
 
 def make_batch(size=2):
@@ -27,25 +21,6 @@ def test_pixels_undo_the_normalisation():
     pixels = np.random.default_rng(0).integers(0, 256, size=(4, 5, 3), dtype=np.uint8)
     normalised = (pixels / 255.0 - schema.IMAGE_MEAN) / schema.IMAGE_STD
     np.testing.assert_array_equal(compute_pixels(normalised.astype(np.float32)), pixels)
-
-
-def test_a_mask_tints_only_where_it_is():
-    image = np.full([32, 16, 3], 100, np.uint8)
-    mask = np.zeros([32, 16, 1], np.float32)
-    mask[:16] = 1
-    tinted = overlay_mask(image, mask)
-    assert np.all(tinted[:16, :, 1] > 100)
-    np.testing.assert_array_equal(tinted[16:], image[16:])
-
-
-def test_a_keypoint_has_the_colour_of_its_group():
-    for (_, joints), colour in zip(schema.JOINT_GROUPS, GROUP_COLOURS):
-        for joint in joints:
-            maps = np.zeros([32, 16, 17], np.float32)
-            maps[8, 4, joint] = 1
-            drawn = overlay_keypoints(np.zeros([32, 16, 3], np.uint8), maps)
-            np.testing.assert_array_equal(drawn[8, 4], colour)
-            assert not drawn[20:].any()
 
 
 def test_an_absent_annotation_is_crossed_out_not_drawn_as_empty():
