@@ -19,8 +19,8 @@ from source_imports import (
 # Lowest first. A module imports from the same part of the package or from parts further down; the
 # parts of one floor do not know each other.
 FLOORS = (
-    ("errors", "files", "imports", "schema"),
-    ("addons", "benchmarks", "settings"),
+    ("errors", "files", "imports", "protos", "schema"),
+    ("addons", "benchmarks", "clients", "settings"),
     ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),
@@ -95,7 +95,7 @@ def test_only_flags_touches_absl_flags():
     assert touching == {"daaf_tf.flags"}, "programs take what they need from daaf_tf.flags"
 
 
-@pytest.mark.parametrize("part_name", ["retrieval", "flags", "config", "schema"])
+@pytest.mark.parametrize("part_name", ["clients", "retrieval", "flags", "config", "schema"])
 def test_needs_no_tensorflow(part_name):
     importing = [
         name
@@ -105,7 +105,9 @@ def test_needs_no_tensorflow(part_name):
     assert not importing
 
 
-@pytest.mark.parametrize("module", ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.flags"])
+@pytest.mark.parametrize(
+    "module", ["daaf_tf", "daaf_tf.clients", "daaf_tf.retrieval", "daaf_tf.flags"]
+)
 def test_imports_where_tensorflow_is_missing(module):
     # None in sys.modules makes every attempt to import it fail.
     code = f"import sys; sys.modules['tensorflow'] = None; import {module}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class Embedder:
         self._model = model  # its variables live as long as it does
         output = model.signatures[PIXELS_SIGNATURE].structured_outputs[schema.EMBEDDING]
         self.embedding_size = output.shape[-1]
+
+    @property
+    def signatures(self) -> Mapping[str, Any]:
+        """The SavedModel's signatures by name: functions from tensors to dicts of tensors."""
+        return self._model.signatures
 
     def embed(self, images_or_paths: Any, *, batch_size: int = 64) -> np.ndarray:
         """Return one embedding for each image.
