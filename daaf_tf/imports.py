@@ -5,9 +5,27 @@ from __future__ import annotations
 import contextlib
 import io
 
+from daaf_tf.errors import UserError
+
 
 def import_keras_cv():
     """Import and return keras-cv, which takes three seconds and says which backend it found."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import keras_cv
     return keras_cv
+
+
+def import_faiss():
+    """Import and return faiss, which approximate search alone needs.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        import faiss
+    except ImportError as error:
+        raise UserError(
+            f"an approximate gallery needs the package faiss-cpu, which cannot be imported "
+            f"({error}): pip install -e .[search]; --index_type=flat does without it"
+        ) from error
+    return faiss

@@ -19,8 +19,8 @@ from source_imports import (
 # Lowest first. A module imports from the same part of the package or from parts further down; the
 # parts of one floor do not know each other.
 FLOORS = (
-    ("errors", "files", "imports", "protos", "schema"),
-    ("addons", "benchmarks", "clients", "settings"),
+    ("errors", "files", "protos", "schema"),
+    ("addons", "benchmarks", "clients", "imports", "settings"),
     ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),
