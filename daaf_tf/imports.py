@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 
 from daaf_tf.errors import UserError
 
@@ -29,3 +30,21 @@ def import_faiss():
             f"({error}): pip install -e .[search]; --index_type=flat does without it"
         ) from error
     return faiss
+
+
+def import_gradio():
+    """Import and return gradio, which makes web pages; it is told to report nothing to anybody.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import gradio
+    except ImportError as error:
+        raise UserError(
+            f"the web page needs the package gradio, which cannot be imported ({error}): "
+            "pip install -e .[demo], on Python 3.10 or newer"
+        ) from error
+    return gradio
