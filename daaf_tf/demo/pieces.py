@@ -15,7 +15,7 @@ from daaf_tf.training.pictures import GROUP_COLOURS
 
 # The page's colours follow the theme, light or dark; those of known and unknown stay.
 STYLE = """
-.daaf-row {display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr)); gap: 14px}
+.daaf-row {display: grid; grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); gap: 14px}
 .daaf-three {grid-template-columns: repeat(3, minmax(0, 128px)); gap: 10px}
 .daaf-card {font-size: 13px; line-height: 1.4; color: var(--body-text-color); min-width: 0}
 .daaf-card img, .daaf-card .daaf-gone {width: 100%; aspect-ratio: 1 / 2; object-fit: contain;
