@@ -103,7 +103,6 @@ def run(main: Callable[[], None]) -> None:
 
     Arguments that are no flags are refused: a typing error must not pass silently.
     """
-
     _run(without_arguments(main))
 
 

@@ -77,7 +77,7 @@ def remove(paths: list[str]) -> None:
 
 def calibrate() -> None:
     """Set a gallery's threshold on persons that were held out of training."""
-    if FLAGS.data_dir and _split() == schema.TRAIN:
+    if FLAGS.data_dir and FLAGS.split == schema.TRAIN:
         raise UserError(
             "--split=train: the network has learned to tell these persons apart; expected images "
             "of others, such as --split=gallery"
