@@ -26,7 +26,7 @@ FLOORS = (
     ("data", "losses", "model", "retrieval"),
     ("serving", "training"),
     ("flags",),
-    ("demo", "evaluate", "export", "train"),
+    ("demo", "evaluate", "export", "search", "train"),
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 TEXT_SUFFIXES = {".py", ".md", ".flags", ".toml", ".cfg", ".txt", ".yml", ""}

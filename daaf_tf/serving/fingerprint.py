@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from daaf_tf.errors import UserError
+from daaf_tf.serving.gallery_files import State
 
 # What a SavedModel computes follows from these. The description beside it may be edited.
 _GRAPH = "saved_model.pb"
@@ -34,3 +35,23 @@ def compute_fingerprint(folder: str | os.PathLike) -> str:
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
     return total.hexdigest()
+
+
+def check_model(folder: pathlib.Path, state: State, model_path: str | os.PathLike) -> None:
+    """Refuse a model that is not the one of a gallery.
+
+    Args:
+      folder: the gallery's, for messages.
+      state: the gallery's.
+      model_path: the version folder of the model.
+
+    Raises:
+      UserError: it is another one.
+    """
+    fingerprint = compute_fingerprint(model_path)
+    if fingerprint != state.model:
+        raise UserError(
+            f"{model_path} ({fingerprint[:12]}) is another model than that of the gallery {folder} "
+            f"({state.model[:12]}, from {state.model_path}): their embeddings cannot be compared; "
+            "name that model, or build the gallery again"
+        )

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from daaf_tf.errors import UserError
-from daaf_tf.imports import import_faiss
 from daaf_tf.retrieval.checks import check_whole_number
 from daaf_tf.retrieval.distances import check_rows
 from daaf_tf.serving import gallery_files, nearest
 from daaf_tf.serving.entries import name_path
-from daaf_tf.serving.fingerprint import compute_fingerprint
+from daaf_tf.serving.fingerprint import check_model
+from daaf_tf.serving.sources import SourceReader
 
 if TYPE_CHECKING:  # it imports TensorFlow
     from daaf_tf.serving.embedder import Embedder
@@ -92,16 +92,16 @@ class Gallery:
         self.embedding_size = state.embedding_size
         self.model_fingerprint = state.model
         self.calibration = state.calibration
-        self._model_path = state.model_path
+        self._state = state
         self._embedder = None if model is None else self._take_model(model)
         self._vectors = gallery_files.map_vectors(folder, state)
         self.entries = gallery_files.read_entries(folder, state)
+        self._readers = [SourceReader(source) for source in state.sources]
         self._index = None
-        if state.index:
+        if state.indexed:
             path = gallery_files.check_file(folder, state.index)
-            self._index = import_faiss().read_index(str(path))
+            self._index = nearest.read_index(path)
         # What came after the index was made is searched exactly.
-        self._indexed = state.indexed
         self._flat = nearest.Flat(self._vectors[state.indexed :], state.metric)
 
     def __len__(self) -> int:
@@ -116,7 +116,7 @@ class Gallery:
     def embedder(self) -> Embedder:
         """The model of this gallery; loaded when it is first asked for."""
         if self._embedder is None:
-            self._embedder = self._take_model(self._model_path)
+            self._embedder = self._take_model(self._state.model_path)
         return self._embedder
 
     def search(
@@ -183,7 +183,10 @@ class Gallery:
         Raises:
           UserError: there is no such image, or it is not where it was.
         """
-        raise NotImplementedError
+        for entry in self.entries:
+            if entry.id == image_id:
+                return self._readers[entry.source].read(entry.path, entry.position)
+        raise UserError(f"{self.path}: no image has the id {image_id}")
 
     def _take_model(self, model: Any) -> Embedder:
         """Load a model if need be; refuse one that is not the gallery's."""
@@ -191,17 +194,11 @@ class Gallery:
             from daaf_tf.serving.embedder import load
 
             model = load(model)
-        fingerprint = compute_fingerprint(model.path)
-        if fingerprint != self.model_fingerprint:
-            raise UserError(
-                f"{model.path} is another model ({fingerprint[:12]}) than that of the gallery "
-                f"{self.path} ({self.model_fingerprint[:12]}, from {self._model_path}): their "
-                "embeddings cannot be compared; name that model, or build the gallery again"
-            )
+        check_model(self.path, self._state, model.path)
         return model
 
     def _find_candidates(self, queries, count, nprobe, ef_search) -> list[np.ndarray]:
-        rest = len(self) - self._indexed
+        rest = len(self) - self._state.indexed
         found = [np.empty(0, np.int64)] * len(queries)
         if self._index is not None:
             found = nearest.find_approximately(
@@ -210,7 +207,7 @@ class Gallery:
         if not rest:
             return found
         exact = self._flat.find_candidates(queries, min(count, rest))
-        return [np.concatenate([a, b + self._indexed]) for a, b in zip(found, exact)]
+        return [np.concatenate([a, b + self._state.indexed]) for a, b in zip(found, exact)]
 
     def _make_hit(self, row: int, distance: float, threshold: float | None) -> Hit:
         entry = self.entries[row]

@@ -167,7 +167,10 @@ def remove_strays(folder: pathlib.Path) -> None:
     """Remove the files that `gallery.json` does not name; without one, all that a writer makes."""
     named = set()
     if (folder / MANIFEST).exists():
-        state = read_state(folder)
+        try:
+            state = read_state(folder)
+        except UserError:
+            return  # what a damaged one names, nobody knows
         named = {file.name for file in (state.vectors, state.entries, state.index) if file}
     for path in folder.iterdir():
         if _OURS.fullmatch(path.name) and path.name not in named:
@@ -222,6 +225,16 @@ class Appender:
 
     def __exit__(self, *error) -> None:
         self._file.close()
+
+
+def seal_file(folder: pathlib.Path, name: str) -> StoredFile:
+    """Return the entry of a file that somebody else has written, once it is on the disk."""
+    crc = 0
+    with open(folder / name, "rb", buffering=0) as file:
+        os.fsync(file.fileno())
+        while chunk := file.read(_CHUNK_BYTES):
+            crc = google_crc32c.extend(crc, chunk)
+        return StoredFile(name, file.tell(), crc)
 
 
 def check_file(folder: pathlib.Path, stored: StoredFile) -> pathlib.Path:

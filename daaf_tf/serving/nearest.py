@@ -8,6 +8,7 @@ distance that is returned is approximate.
 from __future__ import annotations
 
 import math
+import pathlib
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def build_index(index_type: str, vectors: np.ndarray):
     """Return a trained faiss index without vectors, of a size that fits a gallery.
 
     Args:
-      index_type: IVFPQ: inverted lists of product-quantized residuals; about 4 sqrt(N) lists, a
+      index_type: IVFPQ: inverted lists of product-quantized residuals; up to 4 sqrt(N) lists, a
         byte for every 4 floats. HNSW: a graph over vectors of 8 bits a float, 32 links a point.
       vectors: [N, D], the gallery, to learn from.
 
@@ -138,7 +139,8 @@ def build_index(index_type: str, vectors: np.ndarray):
                 f"quantization from, received {len(vectors):,}; --index_type={FLAT} is exact and "
                 "fast enough for them"
             )
-        lists = 2 ** round(math.log2(4 * math.sqrt(len(vectors))))
+        most = min(4 * math.sqrt(len(vectors)), len(vectors) / _SAMPLES_A_CENTRE)
+        lists = 2 ** int(math.log2(most))
         floats = max(n for n in range(1, _FLOATS_A_BYTE + 1) if size % n == 0)
         index = faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, size // floats, 8)
         sample = _sample(vectors, _SAMPLES_A_CENTRE * lists)
@@ -151,6 +153,29 @@ def extend_index(index, vectors: np.ndarray, start: int) -> None:
     for rows in make_blocks(len(vectors) - start, _CHUNK_ROWS):
         chunk = vectors[start + rows.start : start + rows.stop]
         index.add(np.ascontiguousarray(chunk, np.float32))
+
+
+def write_index(index, path: pathlib.Path) -> None:
+    """Write an index to a file."""
+    try:
+        import_faiss().write_index(index, str(path))
+    except RuntimeError as error:  # faiss tells a full disk so
+        raise OSError(str(error).strip().splitlines()[-1]) from error
+
+
+def read_index(path: pathlib.Path):
+    """Read what `write_index` wrote.
+
+    Raises:
+      UserError: another version of faiss wrote it.
+    """
+    faiss = import_faiss()
+    try:
+        return faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: faiss {faiss.__version__} cannot read this index; build the gallery again"
+        ) from error
 
 
 def find_approximately(
