@@ -63,19 +63,20 @@ def mark_flags_as_required(names: Iterable[str]) -> None:
         flags.register_validator(name, lambda value: value not in (None, ""), message)
 
 
-def config_from_flags(base: Config | None = None) -> Config:
+def config_from_flags(base: Config | None = None, *, own: Iterable[str] = ()) -> Config:
     """Return the config that the parsed flags describe.
 
     Args:
       base: where a setting comes from whose flag was not given (say, a model directory's config);
         None: the defaults.
+      own: flags of the program that share their name with a setting and do not set it.
 
     Raises:
       UserError: a value that is not allowed, with the flag's name.
     """
     values = {}
     for name, (_, field) in settings().items():
-        if name in FLAGS and (base is None or FLAGS[name].present):
+        if name in FLAGS and name not in own and (base is None or FLAGS[name].present):
             values[name] = _parse(name, FLAGS[name].value, field.default)
     return (base or Config()).replace(**values)
 

@@ -15,29 +15,21 @@ import contextlib
 from daaf_tf import flags
 from daaf_tf.errors import UserError
 
-# Bounds of the flags that are numbers.
-BOUNDS = {
-    "port": (0, 65535),
-    "max_batch_size": (1, 1 << 20),
-    "batch_timeout_micros": (0, 10**7),
-    "max_request_mb": (1, 4096),
-}
-
 
 def main() -> None:
     """Load the model and answer requests until interrupted."""
     values = flags.FLAGS
-    for name, (least, most) in BOUNDS.items():
-        if not least <= values[name].value <= most:
-            raise UserError(f"--{name}={values[name].value}: expected {least} to {most}")
     # TensorFlow takes seconds to import.
     from daaf_tf import serving
     from daaf_tf.serving.batching import Batching
     from daaf_tf.serving.rest_server import RestServer
     from daaf_tf.serving.served_model import ServedModel
+    from daaf_tf.serving.warmup import WARMUP_FILE, replay_warmup
 
     batching = Batching(values.max_batch_size, values.batch_timeout_micros / 1e6)
     embedder = serving.load(values.saved_model)
+    if (embedder.path / WARMUP_FILE).exists():
+        replay_warmup(embedder.path, embedder.signatures)
     model = ServedModel(embedder, values.model, batching if values.batching else None)
     try:
         server = RestServer((values.host, values.port), model, values.max_request_mb << 20)
@@ -56,10 +48,14 @@ if __name__ == "__main__":
     flags.DEFINE_string("saved_model", None, "Exported model: a version folder or that of all.")
     flags.DEFINE_string("model", "daaf", "Name under which it is served.")
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0: all of the machine's.")
-    flags.DEFINE_integer("port", 8501, "Port to listen on; 0: any that is free.")
+    flags.DEFINE_integer(
+        "port", 8501, "Port to listen on; 0: any free one.", lower_bound=0, upper_bound=65535
+    )
     flags.DEFINE_bool("batching", True, "Compute concurrent requests in common batches.")
-    flags.DEFINE_integer("max_batch_size", 64, "Images in a batch, and in a request.")
-    flags.DEFINE_integer("batch_timeout_micros", 2000, "How long a batch waits to fill up.")
-    flags.DEFINE_integer("max_request_mb", 64, "Larger requests are refused.")
+    flags.DEFINE_integer(
+        "max_batch_size", 64, "Images in a batch, and in a request.", lower_bound=1
+    )
+    flags.DEFINE_integer("batch_timeout_micros", 2000, "How long a batch waits.", lower_bound=0)
+    flags.DEFINE_integer("max_request_mb", 64, "Larger requests are refused.", lower_bound=1)
     flags.mark_flags_as_required(["saved_model"])
     flags.run(main)

@@ -37,8 +37,6 @@ def run_client(
     Raises:
       UserError: see `embed_files`; or an output that cannot be written.
     """
-    if batch_size < 1:
-        raise UserError(f"--batch_size={batch_size}: expected 1 or more")
     if output and pathlib.Path(output).suffix != ".npz":
         raise UserError(f"--output={output}: expected a name that ends in .npz")
     paths = list_images(images)

@@ -16,10 +16,10 @@ from PIL import Image
 from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.data.augment import Transformation, augment_mask
-from daaf_tf.data.example import ImageRecord, parse_record
+from daaf_tf.data.example import ImageRecord
 from daaf_tf.data.preprocess import preprocess_image
 from daaf_tf.data.records import RecordReader
-from daaf_tf.errors import UserError
+from daaf_tf.data.stored_ids import read_image_record
 from daaf_tf.sections.data import DataConfig
 
 _AS_IT_IS = Transformation(top=0, left=0, flipped=False, erased=(0, 0, 0, 0))
@@ -65,16 +65,7 @@ def read_held_out(config: Config) -> Iterator[HeldOut]:
     first, size = int(reader.images_per_label[:trained].sum()), config.eval.eval_batch_size
     for start in range(first, reader.num_images, size):
         positions = range(start, min(start + size, reader.num_images))
-        yield _parse([_parse_record(reader, position) for position in positions], config)
-
-
-def _parse_record(reader: RecordReader, position: int) -> ImageRecord:
-    try:
-        return parse_record(reader.read(position))[0]
-    except ValueError as error:
-        raise UserError(
-            f"training record {position} is of another form ({error}); convert the data set again"
-        ) from None
+        yield _parse([read_image_record(reader, position) for position in positions], config)
 
 
 def _parse(records: list[ImageRecord], config: Config) -> HeldOut:

@@ -126,7 +126,11 @@ def make_train_batches(
 
 
 def make_eval_batches(
-    config: Config, split: str, size: tuple[int, int] | None = None
+    config: Config,
+    split: str,
+    size: tuple[int, int] | None = None,
+    *,
+    positions: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Make the batches of a split in record order, without augmentation.
 
@@ -134,6 +138,7 @@ def make_eval_batches(
       config: data_dir, image size and eval_batch_size are used.
       split: one of schema.SPLITS.
       size: height and width of the images in pixels; None: those of the network's input.
+      positions: [N] int, which records, in this order; None: every one in record order.
 
     Returns:
       A finite dataset of dicts, B = eval_batch_size and fewer in the last: image [B, H, W, 3]
@@ -151,6 +156,8 @@ def make_eval_batches(
         tf.TensorSpec([None], tf.string),
     )
     size = size or (config.data.image_height, config.data.image_width)
+    if positions is None:
+        positions = np.arange(reader.num_images)
 
     @_as_written
     def parse(record):
@@ -162,7 +169,7 @@ def make_eval_batches(
         }
 
     return (
-        tf.data.Dataset.range(reader.num_images)
+        tf.data.Dataset.from_tensor_slices(np.asarray(positions, np.int64))
         .batch(config.eval.eval_batch_size)
         .map(read, num_parallel_calls=_PARALLEL_READS)
         .unbatch()

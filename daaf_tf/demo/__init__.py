@@ -1,1 +1,1 @@
-"""A web page for a gallery: `python -m daaf_tf.demo --gallery=I`."""
+"""A web page for a gallery: `python -m daaf_tf.demo --index=I`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from daaf_tf.retrieval.distances import compute_distances
-from daaf_tf.retrieval.features import Features
+from daaf_tf.retrieval.features import Features, rank_features
 from daaf_tf.retrieval.histograms import compute_colour_histograms
 from daaf_tf.retrieval.metrics import (
     evaluate,
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate_distances",
     "expand_queries",
     "make_ranked_row",
+    "rank_features",
     "rank_gallery",
     "rerank",
     "rerank_blocks",

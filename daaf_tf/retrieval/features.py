@@ -6,6 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from daaf_tf.retrieval.metrics import evaluate
+from daaf_tf.retrieval.scoring import RetrievalResult
+
 
 @dataclasses.dataclass(frozen=True)
 class Features:
@@ -22,3 +25,16 @@ class Features:
     person_ids: np.ndarray
     camera_ids: np.ndarray
     filenames: np.ndarray
+
+
+def rank_features(query: Features, gallery: Features, *, metric: str) -> RetrievalResult:
+    """Rank the gallery for each query by the Market-1501 protocol; see `metrics.evaluate`."""
+    return evaluate(
+        query.features,
+        gallery.features,
+        query_ids=query.person_ids,
+        gallery_ids=gallery.person_ids,
+        query_cameras=query.camera_ids,
+        gallery_cameras=gallery.camera_ids,
+        metric=metric,
+    )

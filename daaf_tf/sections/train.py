@@ -65,6 +65,6 @@ class EvalConfig(Section):
         "Test-time augmentation, views of an image whose embeddings are averaged: none; flip, the "
         "image and its mirror image; crops, centre and corners of the image at training's resized "
         "size (where that is no larger than the input: at 9/8 of the input), and their mirror "
-        "images. An exported model takes none.",
+        "images. An exported model averages what its own --tta names.",
         choices=(NO_TTA, FLIP, CROPS),
     )

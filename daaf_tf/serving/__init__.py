@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["Embedder", "Gallery", "Hit", "load", "open_gallery", "write_saved_model"]
+__all__ = [
+    "Embedder",
+    "ExportOptions",
+    "Gallery",
+    "Hit",
+    "load",
+    "open_gallery",
+    "write_saved_model",
+]
 
 
 def __getattr__(name: str):
@@ -10,7 +18,7 @@ def __getattr__(name: str):
     # alone, not what the data package imports; who searches by features shall not need TensorFlow.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "write_saved_model":
+    if name in ("ExportOptions", "write_saved_model"):
         from daaf_tf.serving import export as module
     elif name in ("Embedder", "load"):
         from daaf_tf.serving import embedder as module

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,20 @@ import tensorflow as tf
 from daaf_tf import schema
 from daaf_tf.errors import UserError, brief
 
-# The two signatures and the name of the one input of each.
+# The signatures, in pairs for pixels and for image files, and the name of the one input of each.
 PIXELS_SIGNATURE = "serving_default"
-PIXELS_INPUT = "images"
 ENCODED_SIGNATURE = "encoded"
+ATTENTION_SIGNATURE = "attention"
+ATTENTION_ENCODED_SIGNATURE = "attention_encoded"
+PIXELS_INPUT = "images"
 ENCODED_INPUT = "encoded"
 
+_EMBEDDING_PAIR = (PIXELS_SIGNATURE, ENCODED_SIGNATURE)
+_ATTENTION_PAIR = (ATTENTION_SIGNATURE, ATTENTION_ENCODED_SIGNATURE)
+
 SAVED_MODEL_FILE = "saved_model.pb"
+# What the model is, beside it; TensorFlow Serving leaves this folder alone.
+DESCRIPTION_FILE = "assets.extra/daaf_tf.json"
 
 
 def load(path: str | os.PathLike) -> Embedder:
@@ -40,7 +48,7 @@ def load(path: str | os.PathLike) -> Embedder:
             f"{folder}: the SavedModel is damaged ({brief(error)}); export it again"
         ) from error
     _check_signatures(folder, model.signatures)
-    return Embedder(folder, model)
+    return Embedder(folder, model, _read_facts(folder))
 
 
 class Embedder:
@@ -49,19 +57,31 @@ class Embedder:
     Attributes:
       path: the version folder that was loaded.
       embedding_size: D, the floats in an embedding.
+      facts: what export has written down of the model, as docs/export.md lists it; empty where the
+        file was taken away.
     """
 
-    def __init__(self, path: pathlib.Path, model: Any):
-        """Take a loaded SavedModel whose signatures have been checked."""
+    def __init__(self, path: pathlib.Path, model: Any, facts: dict[str, Any]):
+        """Take a loaded SavedModel whose signatures have been checked, and its description."""
         self.path = path
+        self.facts = facts
         self._model = model  # its variables live as long as it does
-        output = model.signatures[PIXELS_SIGNATURE].structured_outputs[schema.EMBEDDING]
-        self.embedding_size = output.shape[-1]
+        self.embedding_size = self._outputs(_EMBEDDING_PAIR)[schema.EMBEDDING].shape[-1]
 
     @property
-    def signatures(self) -> Mapping[str, Any]:
-        """The SavedModel's signatures by name: functions from tensors to dicts of tensors."""
+    def signatures(self) -> Any:
+        """The SavedModel's signatures by name: functions of tensors to dicts of tensors."""
         return self._model.signatures
+
+    @property
+    def normalized(self) -> bool:
+        """Whether embeddings have length 1; False where nothing is written down."""
+        return bool(self.facts.get("normalize"))
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether `attend` has something to show."""
+        return all(name in self._model.signatures for name in _ATTENTION_PAIR)
 
     def embed(self, images_or_paths: Any, *, batch_size: int = 64) -> np.ndarray:
         """Return one embedding for each image.
@@ -82,27 +102,62 @@ class Embedder:
           UserError: an image that cannot be read or decoded, named by its path or, where it has
             none, by its place (from 0). The embedder stays usable.
         """
+        return self._compute(_EMBEDDING_PAIR, images_or_paths, batch_size)[schema.EMBEDDING]
+
+    def attend(self, images_or_paths: Any, *, batch_size: int = 64) -> dict[str, np.ndarray]:
+        """Return embeddings and what the attention branches see, from a model that has them.
+
+        Args:
+          images_or_paths: as for `embed`.
+          batch_size: as for `embed`.
+
+        Returns:
+          `embedding` [N, D]; `mask` [N, h, w, 1] and `keypoints` [N, h, w, 17], those of the two
+          that the network was trained with, over the whole image; all float32.
+
+        Raises:
+          UserError: the model was exported without; else as `embed`.
+        """
+        if not self.has_attention:
+            raise UserError(
+                f"{self.path}: the model has no signature {ATTENTION_SIGNATURE}; export it with "
+                "python -m daaf_tf.export --attention"
+            )
+        return self._compute(_ATTENTION_PAIR, images_or_paths, batch_size)
+
+    def _outputs(self, pair: tuple[str, str]) -> dict[str, tf.TensorSpec]:
+        return self._model.signatures[pair[0]].structured_outputs
+
+    def _compute(self, pair: tuple[str, str], images: Any, batch_size: int) -> dict:
+        """Return every output of a pair of signatures for all images."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise UserError(f"batch_size={batch_size!r}: expected a whole number of 1 or more")
-        items = itertools.starmap(_read_image, enumerate(_iterate(images_or_paths)))
-        parts = [np.empty((0, self.embedding_size), np.float32)]
+        items = itertools.starmap(_read_image, enumerate(_iterate(images)))
+        parts = [self._make_results(pair, 0)]
         while batch := list(itertools.islice(items, batch_size)):
-            parts.append(self._embed_batch(batch))
-        return np.concatenate(parts)
+            parts.append(self._compute_batch(pair, batch))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _embed_batch(self, batch: list[tuple[str, Any]]) -> np.ndarray:
-        """Embed (name, content) pairs, all that fit into one tensor in one call."""
+    def _make_results(self, pair: tuple[str, str], count: int) -> dict[str, np.ndarray]:
+        return {
+            name: np.empty((count, *output.shape[1:]), np.float32)
+            for name, output in self._outputs(pair).items()
+        }
+
+    def _compute_batch(self, pair: tuple[str, str], batch: list[tuple[str, Any]]) -> dict:
+        """Compute on (name, content) pairs, all that fit into one tensor in one call."""
         groups = {}
         for row, (_, content) in enumerate(batch):
             groups.setdefault(getattr(content, "shape", None), []).append(row)
-        features = np.empty((len(batch), self.embedding_size), np.float32)
+        results = self._make_results(pair, len(batch))
         for rows in groups.values():
-            features[rows] = self._embed_group([batch[row] for row in rows])
-        return features
+            for name, values in self._compute_group(pair, [batch[row] for row in rows]).items():
+                results[name][rows] = values
+        return results
 
-    def _embed_group(self, group: list[tuple[str, Any]]) -> np.ndarray:
+    def _compute_group(self, pair: tuple[str, str], group: list[tuple[str, Any]]) -> dict:
         try:
-            return self._call([content for _, content in group])
+            return self._call(pair, [content for _, content in group])
         except (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError) as error:
             if len(group) == 1:
                 raise UserError(
@@ -111,17 +166,16 @@ class Embedder:
                 ) from error
             # One by one, the image at fault names itself.
             for item in group:
-                self._embed_group([item])
+                self._compute_group(pair, [item])
             raise
 
-    def _call(self, contents: list[Any]) -> np.ndarray:
+    def _call(self, pair: tuple[str, str], contents: list[Any]) -> dict[str, np.ndarray]:
+        pixels, encoded = (self._model.signatures[name] for name in pair)
         if isinstance(contents[0], bytes):
-            inputs = {ENCODED_INPUT: tf.constant(contents, tf.string)}
-            signature = self._model.signatures[ENCODED_SIGNATURE]
+            outputs = encoded(**{ENCODED_INPUT: tf.constant(contents, tf.string)})
         else:
-            inputs = {PIXELS_INPUT: tf.constant(np.stack(contents))}
-            signature = self._model.signatures[PIXELS_SIGNATURE]
-        return signature(**inputs)[schema.EMBEDDING].numpy()
+            outputs = pixels(**{PIXELS_INPUT: tf.constant(np.stack(contents))})
+        return {name: output.numpy() for name, output in outputs.items()}
 
 
 def version_folders(folder: pathlib.Path) -> dict[int, pathlib.Path]:
@@ -146,6 +200,17 @@ def _find_version(path: pathlib.Path) -> pathlib.Path:
             "write one with python -m daaf_tf.export"
         )
     return versions[max(versions)]
+
+
+def _read_facts(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION_FILE
+    try:
+        facts = json.loads(path.read_bytes()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: unreadable ({error}); export the model again") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"{path}: expected a JSON object; export the model again")
+    return facts
 
 
 def _check_signatures(folder: pathlib.Path, signatures: Any) -> None:

@@ -1,4 +1,4 @@
-"""Write the embedding model as a SavedModel that owns its pre-processing."""
+"""Write a network as a SavedModel that owns its pre-processing, whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -15,18 +15,12 @@ import tensorflow as tf
 import daaf_tf
 from daaf_tf import schema
 from daaf_tf.config import Config, to_json
-from daaf_tf.data.preprocess import preprocess_image, preprocess_pixels
 from daaf_tf.errors import UserError, brief
-from daaf_tf.serving.embedder import (
-    ENCODED_INPUT,
-    ENCODED_SIGNATURE,
-    PIXELS_INPUT,
-    PIXELS_SIGNATURE,
-    version_folders,
-)
-
-# What the model is, beside it; TensorFlow Serving leaves this folder alone.
-DESCRIPTION_FILE = "assets.extra/daaf_tf.json"
+from daaf_tf.model.precision import FLOAT32
+from daaf_tf.serving.card import CARD_FILE, make_model_card
+from daaf_tf.serving.embedder import DESCRIPTION_FILE, version_folders
+from daaf_tf.serving.servable import PLAIN, ExportOptions, make_servable
+from daaf_tf.serving.warmup import write_warmup_requests
 
 
 def write_saved_model(
@@ -34,44 +28,58 @@ def write_saved_model(
     config: Config,
     output_dir: str | os.PathLike,
     *,
+    options: ExportOptions = PLAIN,
     description: str = "",
-    metrics: Mapping[str, float] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    verify: Callable[[pathlib.Path], Mapping[str, Any]] | None = None,
 ) -> str:
-    """Write an embedding model as the next version in a folder of versions, whole or not at all.
+    """Write a network as the next version in a folder of versions, whole or not at all.
 
     It is written in a hidden folder `.export.*` inside `output_dir` and renamed; that folder is
     removed whatever happens, unless the process is killed (it may then be deleted).
 
     The SavedModel has two signatures, both to `{"embedding": [B, D] float32}`, B being any number:
     `serving_default(images)`, uint8 RGB [B, H, W, 3] of any size, and `encoded(encoded)`, strings
-    [B] that hold JPEG, PNG or one-frame GIF files. It needs TensorFlow alone to be loaded.
+    [B] that hold JPEG, PNG or one-frame GIF files. With `options.attention` there are `attention`
+    and `attention_encoded` beside them, which give out the branches' maps too. It needs TensorFlow
+    alone to be loaded. In its folder assets.extra lie a description, a model card and requests
+    that warm a server up.
 
     Args:
-      model: the embedding model in float32: normalised images [B, H, W, 3] to [B, D].
+      model: the embedding model, normalised images [B, H, W, 3] to [B, D]; with
+        `options.attention` the whole network. Its layers compute in float32, or in the precision
+        that the options name.
       config: the run it comes from; `data.image_height` and `data.image_width` are the model's.
+        The views that `eval.tta` names are averaged inside.
       output_dir: the folder of versions; made if missing.
+      options: see there.
       description: a free line on the model, kept in `assets.extra/daaf_tf.json`.
-      metrics: figures to keep there, such as mAP.
+      facts: what else to keep there and show on the card, such as `metrics`; see `card`.
+      verify: called with the folder before it gets its name; what it returns is kept as `parity`,
+        and if it raises, nothing is left.
 
     Returns:
       The version folder that was written: `output_dir/1` or one above the highest there.
 
     Raises:
-      UserError: `output_dir` is a file or holds something else, or cannot be written.
-      ValueError: the model is no embedding model in float32, or of another size than the config.
+      UserError: `output_dir` is a file or holds something else, or cannot be written; or the
+        network has no branch whose maps `options.attention` could give out.
+      ValueError: the model is not what the options ask for, or of another size than the config.
     """
-    _check_model(model, config)
-    facts = _describe(model, config, description, metrics)
+    _check_model(model, config, options)
+    known = _describe(model, config, options, description, facts or {})
+    _to_text(known)
     folder = pathlib.Path(output_dir)
     try:
         _check_output_dir(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as temporary:
             version = pathlib.Path(temporary, "version")
-            _save(make_servable(model, config), version)
-            path = version / DESCRIPTION_FILE
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(facts, encoding="utf-8")
+            known["signatures"] = _save(make_servable(model, config, options), version, config)
+            if verify:
+                known["parity"] = dict(verify(version))
+            (version / DESCRIPTION_FILE).write_text(_to_text(known), encoding="utf-8")
+            (version / CARD_FILE).write_text(make_model_card(known), encoding="utf-8")
             return str(_rename_to_next_version(version, folder))
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
@@ -80,83 +88,81 @@ def write_saved_model(
         ) from error
 
 
-def make_servable(model: tf.keras.Model, config: Config) -> tf.Module:
-    """Return a module with the functions `embed_pixels` and `embed_encoded` over a model.
-
-    It tracks the model's variables and not the Keras model: so the SavedModel holds no Keras
-    metadata, and loads whichever Keras is installed.
-
-    Args:
-      model: the embedding model.
-      config: the run; the size of the network's input is taken from it.
-    """
-    size = (config.data.image_height, config.data.image_width)
-    pixels_spec = tf.TensorSpec([None, None, None, 3], tf.uint8, name=PIXELS_INPUT)
-    encoded_spec = tf.TensorSpec([None], tf.string, name=ENCODED_INPUT)
-
-    def embed(images):
-        # TensorFlow's fused convolution fails on an empty batch: it gets one black image, whose
-        # embedding is cut off again. Padding by nothing does not copy.
-        count = tf.shape(images)[0]
-        filled = tf.pad(images, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
-        return {schema.EMBEDDING: model(filled, training=False)[:count]}
-
-    def embed_pixels(images):
-        return embed(preprocess_pixels(images, *size))
-
-    def embed_encoded(encoded):
-        # No kernel decodes on a GPU, and map_fn over strings fails there if left to itself.
-        with tf.device("/CPU:0"):
-            images = tf.map_fn(
-                lambda image: preprocess_image(image, *size),
-                encoded,
-                fn_output_signature=tf.TensorSpec([*size, 3], tf.float32),
-            )
-        return embed(images)
-
-    servable = tf.Module(name="embedder")
-    servable.weights = model.weights
-    servable.embed_pixels = tf.function(embed_pixels, input_signature=[pixels_spec])
-    servable.embed_encoded = tf.function(embed_encoded, input_signature=[encoded_spec])
-    return servable
-
-
-def _save(servable: tf.Module, folder: pathlib.Path) -> None:
-    signatures = {
-        PIXELS_SIGNATURE: servable.embed_pixels.get_concrete_function(),
-        ENCODED_SIGNATURE: servable.embed_encoded.get_concrete_function(),
-    }
+def _save(servable: tf.Module, folder: pathlib.Path, config: Config) -> dict[str, Any]:
+    """Save, with warm-up requests beside it; return each signature's input and outputs."""
+    signatures = {name: f.get_concrete_function() for name, f in servable.functions.items()}
     tf.saved_model.save(servable, str(folder), signatures=signatures)
+    specs = {name: function.input_signature[0] for name, function in servable.functions.items()}
+    write_warmup_requests(
+        folder,
+        {name: spec.name for name, spec in specs.items()},
+        config.data.image_height,
+        config.data.image_width,
+    )
+    return {
+        name: {
+            "input": {specs[name].name: _show_spec(specs[name])},
+            "outputs": {k: _show_spec(v) for k, v in signatures[name].structured_outputs.items()},
+        }
+        for name in signatures
+    }
 
 
-def _check_model(model: tf.keras.Model, config: Config) -> None:
+def _show_spec(spec: tf.TensorSpec) -> str:
+    shape = ", ".join("B" if n == 0 else str(size or "any") for n, size in enumerate(spec.shape))
+    return f"{spec.dtype.name} [{shape}]"
+
+
+def _check_model(model: tf.keras.Model, config: Config, options: ExportOptions) -> None:
     expected = (None, config.data.image_height, config.data.image_width, 3)
     if model.input_shape != expected:
         raise ValueError(f"the model takes {model.input_shape}, the config says {expected}")
-    if not isinstance(model.output_shape, tuple):
-        raise ValueError("expected the embedding model, whose output is one tensor")
+    if isinstance(model.output, dict) != options.attention:
+        raise ValueError(
+            f"attention={options.attention}: expected "
+            + ("the whole network" if options.attention else "the embedding model, with one output")
+        )
+    if options.attention and not {schema.MASK, schema.KEYPOINTS} & set(model.output):
+        raise UserError(
+            "--attention: expected a network with attention branches, this one was trained "
+            "without (--nohab --nopab); leave the flag out"
+        )
     layers = (module for module in model.submodules if isinstance(module, tf.keras.layers.Layer))
-    reduced = {layer.compute_dtype for layer in layers} - {"float32"}
-    if reduced:
-        raise ValueError(f"expected a model built under the float32 policy, found {reduced}")
+    others = {layer.compute_dtype for layer in layers} - {FLOAT32, options.precision}
+    if others:
+        raise ValueError(
+            f"expected a model built under the {options.precision} policy, found {others}"
+        )
 
 
 def _describe(
-    model: tf.keras.Model, config: Config, description: str, metrics: Mapping[str, float] | None
-) -> str:
-    # Where the records lay on the machine that trained is nobody's business.
-    settings = json.loads(to_json(config.replace(data_dir="")))
-    facts: dict[str, Any] = {
+    model: tf.keras.Model,
+    config: Config,
+    options: ExportOptions,
+    description: str,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    outputs = model.output if options.attention else {schema.EMBEDDING: model.output}
+    return {
         "daaf_tf_version": daaf_tf.__version__,
         "tensorflow_version": tf.__version__,
         "description": description,
         "input_height": config.data.image_height,
         "input_width": config.data.image_width,
-        "embedding_size": model.output_shape[-1],
+        "embedding_size": outputs[schema.EMBEDDING].shape[-1],
         "parameters": model.count_params(),
-        "metrics": dict(metrics or {}),
-        "config": settings,
+        "normalize": options.normalize,
+        "tta": config.eval.tta,
+        "attention": options.attention,
+        "precision": options.precision,
+        "metrics": {},
+        **facts,
+        # Where the records lay on the machine that trained is nobody's business.
+        "config": json.loads(to_json(config.replace(data_dir="", pretrained=""))),
     }
+
+
+def _to_text(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, indent=2, allow_nan=False) + "\n"
 
 

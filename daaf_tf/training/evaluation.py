@@ -12,9 +12,10 @@ from daaf_tf import schema
 from daaf_tf.config import Config
 from daaf_tf.data import make_eval_batches
 from daaf_tf.data.held_out import read_held_out
+from daaf_tf.data.views import compute_viewed_size, make_views
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
-from daaf_tf.retrieval import Features, RetrievalResult, evaluate
+from daaf_tf.retrieval import Features, RetrievalResult, rank_features
 from daaf_tf.training.attention_metrics import (
     JOINT_ACCURACY,
     MASK_IOU,
@@ -25,7 +26,6 @@ from daaf_tf.training.attention_metrics import (
 from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
-from daaf_tf.training.views import compute_viewed_size, make_views
 
 
 def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
@@ -67,14 +67,20 @@ def load_embedding_model(config: Config, model_dir: str) -> tuple[tf.keras.Model
 
 
 def compute_features(
-    model: tf.keras.Model, config: Config, split: str, *, progress: bool = True
+    model: tf.keras.Model,
+    config: Config,
+    split: str,
+    *,
+    positions: np.ndarray | None = None,
+    progress: bool = True,
 ) -> Features:
-    """Embed every image of a split: the mean embedding of its views, not normalised.
+    """Embed the images of a split: the mean embedding of their views, not normalised.
 
     Args:
       model: the embedding model: images [B, H, W, 3] to [B, D].
       config: the run; `data.data_dir`, the image sizes and `eval` are used.
       split: one of `schema.SPLITS`.
+      positions: [N] int, which records; None: every one.
       progress: show a progress bar.
 
     Raises:
@@ -87,7 +93,7 @@ def compute_features(
 
     parts = {name: [] for name in (schema.PERSON_ID, schema.CAMERA_ID, schema.FILENAME)}
     features = []
-    batches = make_eval_batches(config, split, compute_viewed_size(config))
+    batches = make_eval_batches(config, split, compute_viewed_size(config), positions=positions)
     bar = tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False)
     with bar, out_of_memory(f"Lower --eval_batch_size={config.eval.eval_batch_size}"):
         for batch in batches:
@@ -103,15 +109,7 @@ def compute_features(
 
 def rank(query: Features, gallery: Features, config: Config) -> RetrievalResult:
     """Rank the gallery for each query by the Market-1501 protocol."""
-    return evaluate(
-        query.features,
-        gallery.features,
-        query_ids=query.person_ids,
-        gallery_ids=gallery.person_ids,
-        query_cameras=query.camera_ids,
-        gallery_cameras=gallery.camera_ids,
-        metric=config.eval.eval_metric,
-    )
+    return rank_features(query, gallery, metric=config.eval.eval_metric)
 
 
 def evaluate_model(

@@ -29,6 +29,13 @@ def has_figures(model_dir: str, step: int) -> bool:
     return any(found == step for found, _ in _read(pathlib.Path(model_dir, METRICS_FILE)))
 
 
+def read_figures(model_dir: str, step: int) -> dict[str, float]:
+    """Return the figures of a step's evaluation; none where there was no evaluation."""
+    lines = [line for found, line in _read(pathlib.Path(model_dir, METRICS_FILE)) if found == step]
+    figures = json.loads(lines[-1]) if lines else {}
+    return {name: value for name, value in figures.items() if name != "step"}
+
+
 def forget_after(model_dir: str, step: int) -> None:
     """Drop what a run will write once more that goes on from a step.
 

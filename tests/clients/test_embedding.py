@@ -80,7 +80,6 @@ def test_a_batch_that_is_too_large_as_a_whole(folder):
 def test_a_wrong_command(folder):
     good = {"images": str(folder), "batch_size": 1, "output": ""}
     for wrong, message in (
-        ({"batch_size": 0}, "--batch_size=0: expected 1 or more"),
         ({"output": "e.csv"}, "--output=e.csv: expected a name that ends in .npz"),
         ({"images": f"{folder}/none.jpg"}, "found no .*none.jpg"),
         ({"images": ","}, "expected image files"),

@@ -109,8 +109,8 @@ def test_serve_and_ask(exported, images, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--port=70000", "--port=70000: expected 0 to 65535"),
-        ("--max_batch_size=0", "--max_batch_size=0: expected 1 to"),
+        ("--port=70000", "port"),
+        ("--max_batch_size=0", "max_batch_size"),
     ],
 )
 def test_a_server_that_cannot_start(exported, flag, message):

@@ -131,10 +131,10 @@ def test_an_iterator_is_read_batch_by_batch(embedder, pixels):
             yield pixels[0]
         raise AssertionError("read to its end")
 
-    def stop_at_the_first_call(contents):
+    def stop_at_the_first_call(pair, contents):
         raise InterruptedError
 
-    reader = type(embedder)(embedder.path, embedder._model)
+    reader = type(embedder)(embedder.path, embedder._model, {})
     reader._call = stop_at_the_first_call
     with pytest.raises(InterruptedError):
         reader.embed(images(), batch_size=10)

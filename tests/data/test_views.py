@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from daaf_tf.config import Config
-from daaf_tf.training.views import compute_viewed_size, make_views
+from daaf_tf.data.views import compute_viewed_size, make_views
 
 SMALL = Config().replace(image_height=32, image_width=48)
 
