@@ -16,6 +16,7 @@ MAX_FILE_SIZE = "20mb"
 # Fonts of the machine: the usual theme fetches its own from the network.
 _FONTS = ("system-ui", "sans-serif")
 _FIXED_FONTS = ("ui-monospace", "monospace")
+_DIGITS = 4  # of a threshold
 _TITLE = "Who is this?"
 _HINT = (
     "Drop the crop of a person, and the gallery's images nearest to it are listed. "
@@ -27,6 +28,9 @@ def build_page(gallery: Gallery) -> Any:
     """Return the page of a gallery (a `gradio.Blocks`), not yet served."""
     gradio = import_gradio()
     calibrated = gallery.threshold
+    if calibrated is not None:
+        # As many digits as the slider has; downwards, so that nobody more is accepted.
+        calibrated = math.floor(calibrated * 10**_DIGITS) / 10**_DIGITS
     start = calibrated or 0.0
     note = "calibrated" if calibrated is not None else "not calibrated: choose one"
 
@@ -63,7 +67,7 @@ def build_page(gallery: Gallery) -> Any:
                     0,
                     2 * start or 1.0,
                     start,
-                    step=0.001,
+                    step=10**-_DIGITS,
                     label=f"Threshold ({note})",
                     info="The largest distance of a known person",
                     elem_id="threshold",
