@@ -176,6 +176,22 @@ def test_a_bad_image_is_the_error_of_its_request(server, embedder, files, name):
     assert_serves(server, embedder, files)
 
 
+def test_mutated_images_are_answered(server, embedder, files):
+    generator = np.random.default_rng(6)
+    client = RestClient(address(server), "daaf", timeout=SECONDS)
+    refused = 0
+    for number in range(200):
+        mutated = bytearray(files[number % len(files)][: generator.integers(1, 2000)])
+        for place in generator.integers(0, len(mutated), 5):
+            mutated[place] = generator.integers(256)
+        try:
+            assert np.isfinite(client.embed([bytes(mutated)])).all()
+        except RefusedError:
+            refused += 1
+    assert 0 < refused <= 200
+    assert_serves(server, embedder, files)
+
+
 def test_odd_images_are_served(server, embedder):
     pixels = np.full((40, 20, 3), 90)
     odd = [encode(pixels, "JPEG", "CMYK"), encode(pixels[:1, :1], "JPEG"), encode(pixels, "GIF")]
