@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # it imports TensorFlow
 
 # Images that an approximate index need not hold: they are searched exactly, in a millisecond or
 # two, so that adding a few to a million does not mean writing the whole index anew.
-_MOST_OUTSIDE = 10_000
+MOST_OUTSIDE = 10_000
 _CHUNK_ROWS = 4096
 
 
@@ -274,7 +274,7 @@ def _keep(folder: pathlib.Path, state: State, rows: np.ndarray) -> State:
 def update_index(folder: pathlib.Path, state: State) -> State:
     """Return the state with an approximate index over (nearly) all rows, where it has one."""
     outside = state.count - state.indexed
-    enough = state.index and state.indexed and outside <= _MOST_OUTSIDE
+    enough = state.index and state.indexed and outside <= MOST_OUTSIDE
     if state.index_type == nearest.FLAT or enough:
         return state
     vectors = gallery_files.map_vectors(folder, state)
