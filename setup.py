@@ -53,6 +53,9 @@ HELD = [
     f"etils<1.14; {PYTHON_310}",
 ]
 
+# Approximate search alone needs it; the newest for Python 3.9.
+SEARCH = "faiss-cpu==1.13.0"
+
 setuptools.setup(
     name="daaf_tf",
     version=VERSION,
@@ -65,6 +68,7 @@ setuptools.setup(
         "gpu": [f"tensorflow[and-cuda]==2.15.1; {OLD}", f"tensorflow[and-cuda]==2.21.*; {NEW}"],
         "beam": ["apache-beam==2.77.0"],  # Python 3.10 and newer
         "coco": ["pycocotools==2.0.11"],
-        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11"],
+        "search": [SEARCH],
+        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11", SEARCH],
     },
 )
