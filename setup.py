@@ -54,6 +54,9 @@ HELD = [
     f"etils<1.14; {PYTHON_310}",
 ]
 
+# Approximate search alone needs it; the newest for Python 3.9.
+SEARCH = "faiss-cpu==1.13.0"
+
 setuptools.setup(
     name="daaf_tf",
     version=VERSION,
@@ -67,6 +70,7 @@ setuptools.setup(
         "beam": ["apache-beam==2.77.0"],  # Python 3.10 and newer
         "coco": ["pycocotools==2.0.11"],
         "demo": ["gradio==6.31.0"],  # Python 3.10 and newer
-        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11"],
+        "search": [SEARCH],
+        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11", SEARCH],
     },
 )

@@ -36,13 +36,14 @@ FLAGS = flags.FLAGS
 
 def build() -> None:
     """Embed images and write a gallery."""
+    source, index, saved_model = _list_source(), _need("index"), _need("saved_model")
+    # Here, so that a wrong command is told before TensorFlow is imported.
     from daaf_tf.serving import load
 
-    source = _list_source()
-    model = load(_need("saved_model"))
+    model = load(saved_model)
     metric = FLAGS.metric or choose_metric(model.path)
     count = gallery_writer.build_gallery(
-        _need("index"),
+        index,
         source,
         model,
         metric=metric,
@@ -50,7 +51,7 @@ def build() -> None:
         overwrite=FLAGS.overwrite,
     )
     _report(source)
-    print(f"{FLAGS.index}: {count:,} images ({FLAGS.index_type}, {metric})")
+    print(f"{index}: {count:,} images ({FLAGS.index_type}, {metric})")
 
 
 def add() -> None:

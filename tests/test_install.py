@@ -24,6 +24,7 @@ OLD, NEW = PYTHONS[:3], PYTHONS[3:]
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "absl": "absl-py",
+    "faiss": "faiss-cpu",
     "google.protobuf": "protobuf",
     "grpc": "grpcio",
 }
@@ -139,7 +140,7 @@ def test_every_package_folder_is_installed(arguments):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_everything_imported_is_asked_for(arguments, python):
     """What is imported, beyond Python's own, is installed by us and not by chance."""
-    extras = ("test", "beam", "coco", "demo")
+    extras = ("test", "beam", "coco", "demo", "search")
     asked = set(requirements(arguments, python)).union(
         *(requirements(arguments, python, extra) for extra in extras)
     )

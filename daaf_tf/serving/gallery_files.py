@@ -265,7 +265,7 @@ def map_vectors(folder: pathlib.Path, state: State) -> np.ndarray:
     shape = (state.count, state.embedding_size)
     if not state.count:  # an empty file cannot be mapped
         return np.empty(shape, VECTOR)
-    return np.memmap(path, VECTOR, mode="r", shape=shape)
+    return np.asarray(np.memmap(path, VECTOR, mode="r", shape=shape))
 
 
 def read_entries(folder: pathlib.Path, state: State) -> Entries:

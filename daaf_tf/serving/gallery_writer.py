@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # it imports TensorFlow
 
 # Images that an approximate index need not hold: they are searched exactly, in a millisecond or
 # two, so that adding a few to a million does not mean writing the whole index anew.
-_MOST_OUTSIDE = 10_000
+MOST_OUTSIDE = 10_000
 _CHUNK_ROWS = 4096
 
 
@@ -72,7 +72,7 @@ def build_gallery(
                 entries=gallery_files.name_next(folder, "entries"),
             )
             state = _append(folder, state, source, embedder, progress)
-            gallery_files.write_state(folder, _update_index(folder, state))
+            gallery_files.write_state(folder, update_index(folder, state))
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # if nothing came of it
@@ -121,7 +121,7 @@ def add_images(
             state = _keep(folder, state, kept)
         before = state.count
         state = _append(folder, state, source, embedder, progress)
-        gallery_files.write_state(folder, _update_index(folder, state))
+        gallery_files.write_state(folder, update_index(folder, state))
         return state.count - before
 
 
@@ -167,7 +167,7 @@ def remove_images(
         if missing:
             raise UserError(f"{folder}: no image of {', '.join(missing)}; nothing was removed")
         kept_state = _keep(folder, state, np.array(kept, np.int64))
-        gallery_files.write_state(folder, _update_index(folder, kept_state))
+        gallery_files.write_state(folder, update_index(folder, kept_state))
         return state.count - kept_state.count
 
 
@@ -271,10 +271,10 @@ def _keep(folder: pathlib.Path, state: State, rows: np.ndarray) -> State:
         )
 
 
-def _update_index(folder: pathlib.Path, state: State) -> State:
+def update_index(folder: pathlib.Path, state: State) -> State:
     """Return the state with an approximate index over (nearly) all rows, where it has one."""
     outside = state.count - state.indexed
-    enough = state.index and state.indexed and outside <= _MOST_OUTSIDE
+    enough = state.index and state.indexed and outside <= MOST_OUTSIDE
     if state.index_type == nearest.FLAT or enough:
         return state
     vectors = gallery_files.map_vectors(folder, state)
