@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+
+from daaf_tf.errors import UserError
 
 
 def import_keras_cv():
@@ -11,3 +14,19 @@ def import_keras_cv():
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import keras_cv
     return keras_cv
+
+
+def import_optional(name: str, install: str):
+    """Import and return a package that only some need.
+
+    Args:
+      name: of the package.
+      install: the command that installs it, for the message.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"{name} is needed here ({error}); install it: {install}") from error

@@ -19,8 +19,8 @@ from source_imports import (
 # Lowest first. A module imports from the same part of the package or from parts further down; the
 # parts of one floor do not know each other.
 FLOORS = (
-    ("errors", "files", "imports", "schema"),
-    ("addons", "benchmarks", "settings"),
+    ("errors", "files", "schema"),
+    ("addons", "benchmarks", "imports", "settings"),
     ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),
