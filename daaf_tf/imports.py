@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 
@@ -14,6 +15,22 @@ def import_keras_cv():
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         import keras_cv
     return keras_cv
+
+
+def import_optional(name: str, install: str):
+    """Import and return a package that only some need.
+
+    Args:
+      name: of the package.
+      install: the command that installs it, for the message.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"{name} is needed here ({error}); install it: {install}") from error
 
 
 def import_faiss():
@@ -40,11 +57,4 @@ def import_gradio():
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    try:
-        import gradio
-    except ImportError as error:
-        raise UserError(
-            f"the web page needs the package gradio, which cannot be imported ({error}): "
-            "pip install -e .[demo], on Python 3.10 or newer"
-        ) from error
-    return gradio
+    return import_optional("gradio", "pip install -e .[demo], on Python 3.10 or newer")

@@ -92,5 +92,5 @@ def test_the_threshold_decides(seen, number):
 
 def test_without_gradio_there_is_a_word_on_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(UserError, match=r"needs the package gradio.*pip install -e .\[demo\]"):
+    with pytest.raises(UserError, match=r"gradio is needed here .*pip install -e .\[demo\]"):
         build_page(None)

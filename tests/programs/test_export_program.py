@@ -19,7 +19,6 @@ from daaf_tf.training.checkpoints import Checkpoints, prepare_model_dir
 from daaf_tf.training.evaluation import compute_features
 from daaf_tf.training.metrics_file import append_figures
 
-
 CONFIG = Config().replace(
     image_height=64,
     image_width=32,
