@@ -89,19 +89,20 @@ def serving(saved_model: str, flag: str) -> Iterator[RestClient]:
       UserError: it does not start; what it says is quoted.
     """
     command = [sys.executable, str(SERVER), f"--saved_model={saved_model}", f"--model={MODEL}"]
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(
-            [*command, "--port=0", flag], stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process:
-            try:
-                address = re.search(r"at (http://[^/]+)/", process.stdout.readline())
-                if not address:
-                    process.wait()
-                    errors.seek(0)
-                    raise UserError(f"{SERVER.name} does not start: {errors.read().strip()}")
-                yield RestClient(address[1], MODEL, timeout=600)
-            finally:
-                process.terminate()
+    command += ["--port=0", flag]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            address = re.search(r"at (http://[^/]+)/", process.stdout.readline())
+            if not address:
+                process.wait()
+                errors.seek(0)
+                raise UserError(f"{SERVER.name} does not start: {errors.read().strip()}")
+            yield RestClient(address[1], MODEL, timeout=600)
+        finally:
+            process.terminate()
 
 
 def format_runs(runs: dict[tuple[str, int], list[Load]]) -> list[str]:

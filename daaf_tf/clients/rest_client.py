@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class RestClient:
         """
         self.server, self.model, self.timeout = _make_url(server), model, timeout
         at_version = f"/versions/{version}" if version else ""
-        self._url = f"{self.server}/v1/models/{model}{at_version}:predict"
+        self._url = f"{self.server}/v1/models/{quote(model, safe='')}{at_version}:predict"
 
     def embed(self, images: Sequence[bytes]) -> np.ndarray:
         """Return one embedding for each image in one request.

@@ -6,6 +6,7 @@ import http.server
 import json
 import logging
 import re
+import urllib.parse
 from typing import Any
 
 from daaf_tf.serving.rest_protocol import (
@@ -109,7 +110,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         verb = (found["verb"] or "").lower() if found else ""
         if not found or (method == "POST") != (verb == ":predict"):
             raise RequestError(f"Malformed request: {method} {self.path}")
-        _check_served(model, found["name"], found["version"], verb)
+        _check_served(model, urllib.parse.unquote(found["name"]), found["version"], verb)
         if verb == "/metadata":
             return _to_json(model.metadata)
         if verb == ":predict":

@@ -62,6 +62,12 @@ def test_what_is_sent_and_read(predictions):
     assert received == [("/v1/models/people/versions/3:predict", request)]
 
 
+def test_a_name_may_have_any_letters():
+    with answering(200, b'{"predictions": [[1]]}') as (server, received):
+        RestClient(server, "my people/1", timeout=SECONDS).embed([b"x"])
+    assert [path for path, _ in received] == ["/v1/models/my%20people%2F1:predict"]
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "message"),
     [

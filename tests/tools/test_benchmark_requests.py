@@ -48,9 +48,10 @@ def test_a_tiny_network(tmp_path):
 
 
 def test_a_server_that_does_not_start_is_quoted(tool, tmp_path):
-    with pytest.raises(UserError, match="serve_rest.py does not start: error: .*exported model"):
-        with tool["serving"](str(tmp_path), "--batching"):
-            pytest.fail("it has started")
+    starting = tool["serving"](str(tmp_path), "--batching")
+    message = "serve_rest.py does not start: error: .*exported model"
+    with pytest.raises(UserError, match=message), starting:
+        pytest.fail("it has started")
 
 
 def test_the_table_has_medians_over_turns(tool):
