@@ -35,6 +35,7 @@ STACK = [
     f"pillow==12.3.0; {PYTHON_310_UP}",
     "absl-py",
     "google-crc32c",
+    "grpcio",  # TensorFlow's own choice of version
     "h5py",
     "safetensors==0.7.0",  # the newest for Python 3.9
     "matplotlib",
@@ -53,6 +54,9 @@ HELD = [
     f"etils<1.14; {PYTHON_310}",
 ]
 
+# Approximate search alone needs it; the newest for Python 3.9.
+SEARCH = "faiss-cpu==1.13.0"
+
 setuptools.setup(
     name="daaf_tf",
     version=VERSION,
@@ -65,6 +69,8 @@ setuptools.setup(
         "gpu": [f"tensorflow[and-cuda]==2.15.1; {OLD}", f"tensorflow[and-cuda]==2.21.*; {NEW}"],
         "beam": ["apache-beam==2.77.0"],  # Python 3.10 and newer
         "coco": ["pycocotools==2.0.11"],
-        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11"],
+        "demo": ["gradio==6.31.0"],  # Python 3.10 and newer
+        "search": [SEARCH],
+        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11", SEARCH],
     },
 )

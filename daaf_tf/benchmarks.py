@@ -90,6 +90,22 @@ def find_bfloat16_instructions(cpuinfo: str = "/proc/cpuinfo") -> tuple[str, ...
     return tuple(name for name in BFLOAT16_INSTRUCTIONS if name in flags)
 
 
+def parse_numbers(name: str, text: str) -> list[int]:
+    """Return the numbers above 0 that a flag lists.
+
+    Args:
+      name: of the flag.
+      text: its value.
+
+    Raises:
+      UserError: anything else.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise UserError(f"--{name}={text}: expected whole numbers above 0 and commas")
+    return [int(word) for word in words]
+
+
 def format_table(rows: list[tuple]) -> list[str]:
     """Return a Markdown table of (what, figures, unit): median, least and most."""
     lines = ["| what | median | least | most |", "|---|---:|---:|---:|"]

@@ -16,8 +16,9 @@ def main() -> None:
     from daaf_tf.model import embedding_model
     from daaf_tf.model.precision import build_in_precision
     from daaf_tf.sections.train import NO_TTA
-    from daaf_tf.serving import ExportOptions, write_saved_model
+    from daaf_tf.serving import ExportOptions, runtimes, write_saved_model
     from daaf_tf.serving.card import describe_data
+    from daaf_tf.serving.export import write_converted
     from daaf_tf.training.checkpoints import read_config
     from daaf_tf.training.evaluation import load_model
     from daaf_tf.training.metrics_file import read_figures
@@ -27,27 +28,48 @@ def main() -> None:
     config = flags.config_from_flags(run.replace(tta=NO_TTA), own=["precision"])
     options = ExportOptions(FLAGS.normalize, FLAGS.attention, FLAGS.precision)
     network, step = load_model(config, FLAGS.model_dir)
-    reduced = build_in_precision(network, config, options.precision)
-    path = write_saved_model(
-        reduced if options.attention else embedding_model(reduced),
-        config,
-        FLAGS.output_dir,
-        options=options,
-        description=f"step {step}",
-        facts={
+    model = embedding_model(network)
+    described = {
+        "options": options,
+        "description": f"step {step}",
+        "facts": {
             "metrics": read_figures(FLAGS.model_dir, step),
             "metrics_tta": run.eval.tta,
             "data": describe_data(config),
             "license": FLAGS.license,
         },
-        verify=make_verify(embedding_model(network), config, options) if FLAGS.parity else None,
-    )
+        "verify": make_verify(model, config, options) if FLAGS.parity else None,
+    }
+    if FLAGS.format == runtimes.SAVED_MODEL:
+        reduced = build_in_precision(network, config, options.precision)
+        written = reduced if options.attention else embedding_model(reduced)
+        path = write_saved_model(written, config, FLAGS.output_dir, **described)
+    else:
+        how = {"calibration": lambda: read_calibration(config), **described}
+        path = write_converted(model, config, FLAGS.output_dir, FLAGS.format, **how)
     print(f"step {step} of {FLAGS.model_dir} written to {path}")
+
+
+def read_calibration(config):
+    """Return training images, spread over the persons, by which int8 chooses its ranges."""
+    import numpy as np
+
+    from daaf_tf import schema
+    from daaf_tf.data.preprocess import decode_image, resize_image
+    from daaf_tf.data.records import RecordReader
+    from daaf_tf.data.stored_ids import read_image_record
+    from daaf_tf.data.views import compute_viewed_size
+
+    reader = RecordReader(config.data.data_dir, schema.TRAIN)
+    chosen = np.linspace(0, reader.num_images - 1, FLAGS.calibration_images).astype(int)
+    size = compute_viewed_size(config)
+    files = (read_image_record(reader, int(position)).encoded for position in chosen)
+    return [resize_image(decode_image(file), *size).numpy() for file in files]
 
 
 def make_verify(model, config, options):
     """Return a function that compares a written model with the trained one, and tells it."""
-    from daaf_tf.serving import parity
+    from daaf_tf.serving import parity, runtimes
     from daaf_tf.training.evaluation import compute_features
 
     def verify(folder):
@@ -56,14 +78,20 @@ def make_verify(model, config, options):
             split: compute_features(model, config, split, positions=chosen)
             for split, chosen in positions.items()
         }
-        written = parity.embed_in_fresh_process(folder, config, positions)
-        figures = parity.compare(
-            trained,
-            written,
-            metric=config.eval.eval_metric,
-            normalize=options.normalize,
-            precision=options.precision,
-        )
+
+        def compare(path, precision):
+            written = parity.embed_in_fresh_process(path, config, positions)
+            how = {"metric": config.eval.eval_metric, "normalize": options.normalize}
+            return parity.compare(trained, written, precision=precision, **how)
+
+        if FLAGS.format == runtimes.SAVED_MODEL:
+            figures = compare(folder, options.precision)
+        elif FLAGS.format == runtimes.ONNX:
+            figures = compare(folder / runtimes.ONNX_FILE, options.precision)
+        else:
+            figures = compare(folder / runtimes.TFLITE_FILE, options.precision)
+            figures["int8"] = compare(folder / runtimes.INT8_FILE, parity.INT8)
+            print(f"int8: mAP {figures['int8']['mAP_written']:.4f} %")
         print(
             f"checked on {figures['queries']} queries and {figures['gallery']} gallery images: mAP "
             f"{figures['mAP_written']:.4f} % (trained network {figures['mAP_trained']:.4f} %), "
@@ -79,6 +107,15 @@ if __name__ == "__main__":
     flags.DEFINE_string("model_dir", None, "Folder that training has written.")
     flags.DEFINE_string("output_dir", None, "Folder in which versions 1, 2, ... are written.")
     flags.DEFINE_string("data_dir", None, "Records for the check; default: the training's own.")
+    flags.DEFINE_enum(
+        "format",
+        "saved_model",
+        ("saved_model", "onnx", "tflite"),
+        "What is written; onnx needs tf2onnx and onnxruntime, tflite writes float32 and int8.",
+    )
+    flags.DEFINE_integer(
+        "calibration_images", 200, "Training images by which int8 chooses ranges.", lower_bound=1
+    )
     flags.DEFINE_bool("normalize", False, "Give out embeddings of length 1.")
     flags.DEFINE_bool("attention", False, "Also give out the branches' maps, by own signatures.")
     flags.DEFINE_enum(

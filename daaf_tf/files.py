@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -60,3 +61,19 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
     for path in pathlib.Path(folder).iterdir():
         if is_leftover(path.name):
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike) -> Iterator[None]:
+    """Hold a folder's lock; the kernel frees it however the process ends.
+
+    Raises:
+      BlockingIOError: another process holds it.
+      OSError: there is no such folder.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

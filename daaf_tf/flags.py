@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from absl import app, flags, logging
 from absl.flags import (  # noqa: F401 (for programs)
     DEFINE_bool,
     DEFINE_enum,
+    DEFINE_float,
     DEFINE_integer,
     DEFINE_multi_enum,
+    DEFINE_multi_integer,
     DEFINE_multi_string,
     DEFINE_string,
 )
@@ -124,17 +126,44 @@ def run(main: Callable[[], None]) -> None:
 
     Arguments that are no flags are refused: a typing error must not pass silently.
     """
+    _run(without_arguments(main))
 
+
+def without_arguments(function: Callable[[], None]) -> Callable[[list[str]], None]:
+    """Return a function that refuses any arguments it is called with."""
+
+    def call(arguments: list[str]) -> None:
+        if arguments:
+            raise UserError(f"unexpected argument {arguments[0]!r}: flags are written --name=value")
+        function()
+
+    return call
+
+
+def run_action(actions: Mapping[str, Callable[[list[str]], None]]) -> None:
+    """Do what `run` does for a program whose first argument says what to do.
+
+    Args:
+      actions: {first argument: function}; the function is called with the other arguments.
+    """
+
+    def call(arguments: list[str]) -> None:
+        action, *others = arguments or [""]
+        if action not in actions:
+            given = f"received {action!r}" if action else "received none"
+            raise UserError(f"expected one of {', '.join(actions)} as first argument, {given}")
+        actions[action](others)
+
+    _run(call)
+
+
+def _run(call: Callable[[list[str]], None]) -> None:
     def guarded(arguments: list[str]) -> None:
         # What libraries log for their developers is kept off the screen, unless it is asked for.
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
         try:
-            if len(arguments) > 1:
-                raise UserError(
-                    f"unexpected argument {arguments[1]!r}: flags are written --name=value"
-                )
-            main()
+            call(arguments[1:])
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(1)

@@ -19,15 +19,15 @@ from source_imports import (
 # Lowest first. A module imports from the same part of the package or from parts further down; the
 # parts of one floor do not know each other.
 FLOORS = (
-    ("errors", "files", "imports", "schema"),
-    ("addons", "benchmarks", "overlays", "settings"),
+    ("errors", "files", "protos", "schema"),
+    ("addons", "benchmarks", "clients", "imports", "overlays", "settings"),
     ("sections",),
     ("config",),
     ("data", "losses", "model", "retrieval"),
     ("report", "serving", "training"),
     ("evaluation",),
     ("flags",),
-    ("evaluate", "export", "train"),
+    ("demo", "evaluate", "export", "search", "train"),
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 TEXT_SUFFIXES = {".py", ".md", ".flags", ".toml", ".cfg", ".txt", ".yml", ""}
@@ -96,7 +96,9 @@ def test_only_flags_touches_absl_flags():
     assert touching == {"daaf_tf.flags"}, "programs take what they need from daaf_tf.flags"
 
 
-@pytest.mark.parametrize("part_name", ["retrieval", "report", "flags", "config", "schema"])
+@pytest.mark.parametrize(
+    "part_name", ["clients", "retrieval", "report", "flags", "config", "schema"]
+)
 def test_needs_no_tensorflow(part_name):
     importing = [
         name
@@ -108,7 +110,10 @@ def test_needs_no_tensorflow(part_name):
 
 @pytest.mark.parametrize(
     "module",
-    ["daaf_tf", "daaf_tf.retrieval", "daaf_tf.report", "daaf_tf.flags", "daaf_tf.evaluate"],
+    [
+        *("daaf_tf", "daaf_tf.clients", "daaf_tf.retrieval", "daaf_tf.report"),
+        *("daaf_tf.flags", "daaf_tf.evaluate"),
+    ],
 )
 def test_imports_where_tensorflow_is_missing(module):
     # None in sys.modules makes every attempt to import it fail.

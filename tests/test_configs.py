@@ -11,7 +11,7 @@ import pytest
 from daaf_tf.config import Config, flat, from_json, settings
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLAGFILES = sorted((ROOT / "configs").glob("*"))
+FLAGFILES = sorted((ROOT / "configs").glob("*.flags"))
 SETS = ("market1501", "dukemtmc", "cuhk03_labeled", "cuhk03_detected", "msmt17", "occluded_duke")
 # One that includes the one for Market-1501, and changes what the other set's size asks for.
 THIN = [

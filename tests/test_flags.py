@@ -195,3 +195,36 @@ def test_a_setting_that_a_program_requires_is_asked_for_and_nothing_else_is_said
     assert code == 1
     assert errors.startswith("FATAL Flags parsing error: flag --data_dir=: Flag --data_dir must")
     assert run(program, "--data_dir=R") == (0, "", "")
+
+
+ACTIONS = """
+from daaf_tf import flags
+
+flags.DEFINE_integer("number", 1, "A number.")
+flags.run_action(
+    {
+        "alone": flags.without_arguments(lambda: print("alone", flags.FLAGS.number)),
+        "with": lambda arguments: print("with", *arguments),
+    }
+)
+"""
+
+
+def test_the_first_argument_chooses_the_action():
+    assert run(ACTIONS, "alone", "--number=3") == (0, "alone 3\n", "")
+    assert run(ACTIONS, "--number=3", "with", "a", "b") == (0, "with a b\n", "")
+    assert run(ACTIONS, "with") == (0, "with\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected one of alone, with as first argument, received none"),
+        (("all",), "expected one of alone, with as first argument, received 'all'"),
+        (("alone", "stray"), "unexpected argument 'stray'"),
+    ],
+)
+def test_an_action_that_is_none_is_named(arguments, message):
+    code, printed, errors = run(ACTIONS, *arguments)
+    assert (code, printed) == (1, "")
+    assert errors.startswith(f"error: {message}")

@@ -21,7 +21,13 @@ PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 OLD, NEW = PYTHONS[:3], PYTHONS[3:]
 
 # Packages whose import has another name than their distribution.
-DISTRIBUTIONS = {"PIL": "pillow", "absl": "absl-py", "google.protobuf": "protobuf"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "absl": "absl-py",
+    "faiss": "faiss-cpu",
+    "google.protobuf": "protobuf",
+    "grpc": "grpcio",
+}
 
 CHOOSE = """
 import importlib.metadata, os, sys, types
@@ -134,7 +140,7 @@ def test_every_package_folder_is_installed(arguments):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_everything_imported_is_asked_for(arguments, python):
     """What is imported, beyond Python's own, is installed by us and not by chance."""
-    extras = ("test", "beam", "coco")
+    extras = ("test", "beam", "coco", "demo", "search")
     asked = set(requirements(arguments, python)).union(
         *(requirements(arguments, python, extra) for extra in extras)
     )

@@ -30,6 +30,7 @@ from daaf_tf.benchmarks import (
     describe_machine,
     find_bfloat16_instructions,
     format_table,
+    parse_numbers,
     run_program,
     say,
 )
@@ -105,18 +106,6 @@ def parse_parts(text: str) -> list[str]:
     if not parts or set(parts) - set(PARTS):
         raise UserError(f"--parts={text}: expected some of {','.join(PARTS)}")
     return parts
-
-
-def parse_numbers(name: str, text: str) -> list[int]:
-    """Return the numbers above 0 that a flag lists.
-
-    Raises:
-      UserError: anything else.
-    """
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and int(word) for word in words):
-        raise UserError(f"--{name}={text}: expected whole numbers above 0 and commas")
-    return [int(word) for word in words]
 
 
 def make_grid(

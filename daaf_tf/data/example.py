@@ -7,15 +7,10 @@ import hashlib
 import os
 
 import numpy as np
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message,
-    message_factory,
-    text_format,
-)
+from google.protobuf import message
 
 from daaf_tf import schema
+from daaf_tf.protos import make_message_classes
 
 # `tensorflow/core/example/{example,feature}.proto`, in a descriptor pool of our own. Importing
 # TensorFlow only to write this one message would cost every conversion worker two to five seconds
@@ -49,14 +44,7 @@ message_type { name: "Example"
 """
 
 
-def _example_class() -> type:
-    pool = descriptor_pool.DescriptorPool()
-    file = text_format.Parse(_EXAMPLE_PROTO, descriptor_pb2.FileDescriptorProto())
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
-
-
-_Example = _example_class()
+(_Example,) = make_message_classes(_EXAMPLE_PROTO, "Example")
 
 
 @dataclasses.dataclass(frozen=True)

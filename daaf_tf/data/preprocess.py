@@ -89,4 +89,34 @@ def preprocess_pixels(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     Returns:
       [B, height, width, 3] float32, normalised.
     """
-    return normalize_image(resize_image(images, height, width))
+    shape, size = tf.shape(images), (height, width)
+    # Images of that size are not resized. A condition would say so more plainly, but OpenVINO
+    # computes the branch of its first request for ever: so a batch is cut in two, one part empty.
+    fitting = shape[0] * tf.cast(tf.reduce_all(tf.equal(shape[1:3], size)), tf.int32)
+    as_they_are = tf.reshape(tf.cast(images[:fitting], tf.float32), [fitting, *size, 3])
+    resized = _resize_by_products(images[fitting:], height, width)
+    return normalize_image(tf.concat([as_they_are, resized], axis=0))
+
+
+def _resize_by_products(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Do what `resize_image` does by two matrix products, to the rounding of float32.
+
+    The op that resizes with antialiasing is TensorFlow's own: neither ONNX nor OpenVINO has it.
+    """
+    rows = _make_resize_matrix(tf.shape(images)[1], height)
+    columns = _make_resize_matrix(tf.shape(images)[2], width)
+    narrowed = tf.einsum("wx,byxc->bywc", columns, tf.cast(images, tf.float32))
+    return tf.einsum("hy,bywc->bhwc", rows, narrowed)
+
+
+def _make_resize_matrix(length: tf.Tensor, resized: int) -> tf.Tensor:
+    """Return the weights [resized, length] float32 of the old pixels in each new one.
+
+    A triangle around the new pixel's place, as wide as a new pixel where these are the larger ones
+    (antialiasing), else as an old one; what reaches beyond the edge is left out.
+    """
+    scale = tf.cast(length, tf.float32) / resized
+    places = (tf.range(resized, dtype=tf.float32) + 0.5) * scale
+    distances = tf.range(tf.cast(length, tf.float32)) + 0.5 - places[:, None]
+    weights = tf.maximum(0.0, 1.0 - tf.abs(distances) / tf.maximum(scale, 1.0))
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)

@@ -7,14 +7,13 @@ that only the same command goes on with it. Nothing else that is there is ever t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
 from collections.abc import Iterator
 
+from daaf_tf import files
 from daaf_tf.errors import UserError
-from daaf_tf.files import write_atomically
 
 MANIFEST = "synthetic.json"
 _BEGUN = "synthetic.json.part"
@@ -42,15 +41,12 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output_dir={folder} is a file, expected a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(files.locked(folder))
         except BlockingIOError:
             raise UserError(f"--output_dir={folder}: another run is writing there") from None
         yield
-    finally:
-        os.close(handle)
 
 
 def begin(folder: pathlib.Path, description: dict) -> bool:
@@ -73,14 +69,14 @@ def begin(folder: pathlib.Path, description: dict) -> bool:
             f"--output_dir={folder} holds other files, {min(others)!r} for example, and no "
             "synthetic set: choose a new or an empty folder"
         )
-    write_atomically(folder / _BEGUN, json.dumps(description, indent=1) + "\n")
+    files.write_atomically(folder / _BEGUN, json.dumps(description, indent=1) + "\n")
     return False
 
 
 def finish(folder: pathlib.Path, description: dict, counts: dict[str, int]) -> None:
     """Note that the set is whole."""
     manifest = {**description, "counts": counts}
-    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    files.write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
     (folder / _BEGUN).unlink()
 
 

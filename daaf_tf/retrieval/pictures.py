@@ -14,7 +14,17 @@ from daaf_tf.retrieval.hits import IGNORED, OTHER, SAME, find_hits
 if TYPE_CHECKING:  # Pillow is imported where a picture is drawn: scoring needs numpy alone
     from PIL import Image, ImageDraw
 
-_COLOURS = {SAME: "#12924c", OTHER: "#d6322b", IGNORED: "#9aa0a6"}
+KNOWN, UNKNOWN = "within the threshold", "not known"
+
+_COLOURS = {
+    SAME: "#12924c",
+    OTHER: "#d6322b",
+    IGNORED: "#9aa0a6",
+    KNOWN: "#12924c",
+    UNKNOWN: "#9aa0a6",
+}
+# Verdicts that go together, where it is known who is on an image, and where it is asked.
+_LEGENDS = ((SAME, OTHER, IGNORED), (KNOWN, UNKNOWN))
 _INK, _FAINT, _PAPER, _MAT = "#202124", "#6b7075", "#ffffff", "#eceef0"
 
 # Pixels.
@@ -32,7 +42,7 @@ class RankedRow:
       query_image: uint8 [H, W, 3] of any size.
       query_caption: lines of text.
       gallery_images: uint8 [H, W, 3] each.
-      verdicts: SAME, OTHER or IGNORED for each.
+      verdicts: SAME, OTHER or IGNORED for each; or, of a search, KNOWN or UNKNOWN.
       captions: lines of text for each.
     """
 
@@ -91,11 +101,12 @@ def make_ranked_row(
 def draw_ranked_results(rows: Sequence[RankedRow]) -> Image.Image:
     """Draw one line for each query: the query, then its results framed by what they are.
 
-    Green frames the query's person, red another, grey what the protocol ignores. Images keep their
+    Green frames the query's person, red another, grey what the protocol ignores; or green what a
+    threshold takes for the query's person, grey the rest. Images keep their
     proportions. The same rows give the same pixels.
 
     Args:
-      rows: one or more queries; rows may differ in length.
+      rows: one or more queries; rows may differ in length. Their verdicts are of one kind.
 
     Returns:
       An RGB picture, 1300 pixels wide for ten results.
@@ -120,7 +131,9 @@ def draw_ranked_results(rows: Sequence[RankedRow]) -> Image.Image:
             corner = (_column_left(column), top)
             colour = _COLOURS[row.verdicts[column]]
             _draw_tile(picture, draw, corner, image, row.captions[column], colour)
-    _draw_legend(draw, (_MARGIN, height - _MARGIN - _LINE + 4))
+    used = {verdict for row in rows for verdict in row.verdicts}
+    legend = next(verdicts for verdicts in _LEGENDS if used <= set(verdicts))
+    _draw_legend(draw, (_MARGIN, height - _MARGIN - _LINE + 4), legend)
     return picture
 
 
@@ -150,9 +163,12 @@ def _draw_tile(
         draw.text(position, line, colour if number == 0 else _FAINT, font=_font())
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:
+def _draw_legend(
+    draw: ImageDraw.ImageDraw, corner: tuple[int, int], verdicts: Sequence[str]
+) -> None:
     left, top = corner
-    for verdict, colour in _COLOURS.items():
+    for verdict in verdicts:
+        colour = _COLOURS[verdict]
         draw.rectangle((left, top, left + _TEXT - 1, top + _TEXT - 1), _PAPER, colour, 3)
         draw.text((left + _TEXT + 6, top - 1), verdict, _INK, font=_font())
         left += _TEXT + 6 + round(draw.textlength(verdict, font=_font())) + 20

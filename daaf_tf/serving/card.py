@@ -150,19 +150,30 @@ def _say_parity(parity: Mapping[str, Any] | None) -> list[str]:
     compared = parity["queries"] + parity["gallery"]
     whole = compared == parity["images_in_records"]
     warmup = sum(parity["warmup_requests"].values())
+    rows = [*_say_rows(parity, "written model")]
+    if "int8" in parity:
+        rows += _say_rows(parity["int8"], "int8")
     return [
         f"The written model was loaded in a process of its own and embedded {parity['queries']:,} "
         f"queries and {parity['gallery']:,} gallery images"
         f"{'' if whole else ' (a sample of the records)'}; the trained network in "
         "float32 embedded the same, with the same test-time augmentation and normalisation.",
         "",
-        "| | trained network | written model | allowed |",
+        "| | trained network | written | allowed |",
         "|---|---:|---:|---:|",
-        f"| mAP, rectangle, {parity['metric']} | {parity['mAP_trained']:.4f} % | "
-        f"{parity['mAP_written']:.4f} % | {parity['mAP_tolerance']} points |",
-        f"| largest difference of an embedding, over its length | | "
-        f"{parity['largest_difference']:.1e} | {parity['tolerance']:.0e} |",
+        *rows,
         "",
         f"{parity['images_as_pixels']} of the queries were sent as pixels, too; {warmup} warm-up "
         "requests were answered.",
+    ]
+
+
+def _say_rows(parity: Mapping[str, Any], name: str) -> list[str]:
+    bars = (parity["mAP_tolerance"], parity["tolerance"])
+    points, length = ("-", "-") if None in bars else (f"{bars[0]} points", f"{bars[1]:.0e}")
+    return [
+        f"| {name}: mAP, rectangle, {parity['metric']} | {parity['mAP_trained']:.4f} % | "
+        f"{parity['mAP_written']:.4f} % | {points} |",
+        f"| {name}: largest difference of an embedding, over its length | | "
+        f"{parity['largest_difference']:.1e} | {length} |",
     ]

@@ -7,19 +7,22 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 import daaf_tf
 from daaf_tf import schema
 from daaf_tf.config import Config, to_json
+from daaf_tf.data.views import compute_viewed_size
 from daaf_tf.errors import UserError, brief
 from daaf_tf.model.precision import FLOAT32
+from daaf_tf.serving import runtimes
 from daaf_tf.serving.card import CARD_FILE, make_model_card
-from daaf_tf.serving.embedder import DESCRIPTION_FILE, version_folders
-from daaf_tf.serving.servable import PLAIN, ExportOptions, make_servable
+from daaf_tf.serving.embedder import DESCRIPTION_FILE, PIXELS_INPUT, version_folders
+from daaf_tf.serving.servable import PLAIN, ExportOptions, make_embed, make_servable
 from daaf_tf.serving.warmup import write_warmup_requests
 
 
@@ -67,15 +70,85 @@ def write_saved_model(
       ValueError: the model is not what the options ask for, or of another size than the config.
     """
     _check_model(model, config, options)
+
+    def fill(version):
+        return {"signatures": _save(make_servable(model, config, options), version, config)}
+
     known = _describe(model, config, options, description, facts or {})
+    return _write_version(pathlib.Path(output_dir), known, fill, verify)
+
+
+def write_converted(
+    model: tf.keras.Model,
+    config: Config,
+    output_dir: str | os.PathLike,
+    file_format: str,
+    *,
+    options: ExportOptions = PLAIN,
+    calibration: Callable[[], Iterable[np.ndarray]] | None = None,
+    description: str = "",
+    facts: Mapping[str, Any] | None = None,
+    verify: Callable[[pathlib.Path], Mapping[str, Any]] | None = None,
+) -> str:
+    """Write an embedding model for another runtime, as the next version, whole or not at all.
+
+    Args:
+      model: the embedding model in float32.
+      config: see `write_saved_model`.
+      output_dir: see there.
+      file_format: `runtimes.ONNX` or `runtimes.TFLITE`.
+      options: without attention, in float32.
+      calibration: for TFLite, gives the images of `runtimes.write_tflite`.
+      description: see `write_saved_model`.
+      facts: see there.
+      verify: see there.
+
+    Returns:
+      The version folder that was written.
+
+    Raises:
+      UserError: see `write_saved_model`; besides, a package is missing, or an option does not go
+        with the format.
+    """
+    if options.attention or options.precision != FLOAT32:
+        raise UserError(
+            f"--format={file_format} takes neither --attention nor --precision: expected the "
+            "embedding in float32 (tflite writes int8 beside it)"
+        )
+    _check_model(model, config, options)
+
+    def fill(version):
+        version.mkdir()
+        (version / DESCRIPTION_FILE).parent.mkdir()
+        if file_format == runtimes.ONNX:
+            runtimes.write_onnx(make_servable(model, config, options), version / runtimes.ONNX_FILE)
+            taken = "uint8 [B, any, any, 3]"
+        else:
+            size = compute_viewed_size(config)
+            embed = make_embed(model, config, options)
+            runtimes.write_tflite(embed, size, model.weights, version, calibration=calibration())
+            taken = f"float32 in 0..255, in int8 uint8 [B, {size[0]}, {size[1]}, 3]"
+        outputs = {schema.EMBEDDING: f"float32 [B, {model.output_shape[-1]}]"}
+        return {"signatures": {file_format: {"input": {PIXELS_INPUT: taken}, "outputs": outputs}}}
+
+    known = _describe(model, config, options, description, facts or {})
+    return _write_version(pathlib.Path(output_dir), known, fill, verify)
+
+
+def _write_version(
+    folder: pathlib.Path,
+    known: dict[str, Any],
+    fill: Callable[[pathlib.Path], dict[str, Any]],
+    verify: Callable[[pathlib.Path], Mapping[str, Any]] | None,
+) -> str:
+    """Let `fill` write into a folder, have it verified and described, and give it its number."""
     _to_text(known)
-    folder = pathlib.Path(output_dir)
     try:
         _check_output_dir(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export.", dir=folder) as temporary:
             version = pathlib.Path(temporary, "version")
-            known["signatures"] = _save(make_servable(model, config, options), version, config)
+            known.update(fill(version))
             if verify:
                 known["parity"] = dict(verify(version))
             (version / DESCRIPTION_FILE).write_text(_to_text(known), encoding="utf-8")
@@ -83,7 +156,7 @@ def write_saved_model(
             return str(_rename_to_next_version(version, folder))
     except (OSError, tf.errors.OpError) as error:
         raise UserError(
-            f"{folder}: the SavedModel could not be written ({brief(error)}); nothing of it is "
+            f"{folder}: the model could not be written ({brief(error)}); nothing of it is "
             "left. Make room, or name another folder, and run the same command again"
         ) from error
 
@@ -171,7 +244,9 @@ def _check_output_dir(folder: pathlib.Path) -> None:
         raise UserError(f"--output_dir={folder}: expected a folder, found a file")
     if not folder.is_dir() or version_folders(folder):
         return
-    others = sorted(child.name for child in folder.iterdir() if not child.name.startswith("."))
+    names = (child.name for child in folder.iterdir())
+    # A number alone is a version, of another format perhaps.
+    others = sorted(name for name in names if not name.startswith(".") and not name.isdecimal())
     if others:
         raise UserError(
             f"--output_dir={folder}: expected a new or empty folder, or one that holds exported "

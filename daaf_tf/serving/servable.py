@@ -61,7 +61,7 @@ def make_servable(
     embedding = embedding_model(model) if options.attention else model
     servable = tf.Module(name="embedder")
     servable.weights = model.weights
-    embed = _make_embed(embedding, config, options)
+    embed = make_embed(embedding, config, options)
     size = compute_viewed_size(config)
     servable.functions = {
         PIXELS_SIGNATURE: _take_pixels(embed, size),
@@ -74,8 +74,14 @@ def make_servable(
     return servable
 
 
-def _make_embed(model: tf.keras.Model, config: Config, options: ExportOptions) -> Callable:
-    """Return a function from normalised images to `{"embedding": [B, D]}`."""
+def make_embed(model: tf.keras.Model, config: Config, options: ExportOptions) -> Callable:
+    """Return a function from normalised images to `{"embedding": [B, D]}`.
+
+    Args:
+      model: the embedding model.
+      config: the run; the images are as large as `compute_viewed_size` says.
+      options: whether embeddings are normalised.
+    """
 
     def embed(images):
         views = make_views(images, config)

@@ -13,16 +13,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message,
-    message_factory,
-    text_format,
-)
+from google.protobuf import message
 from tensorflow.core.framework import tensor_pb2
 
 from daaf_tf.errors import UserError, brief
+from daaf_tf.protos import make_message_classes
 from daaf_tf.serving.embedder import ENCODED_INPUT, PIXELS_INPUT
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -55,15 +50,7 @@ message_type { name: "PredictionLog"
 """
 
 
-def _prediction_log_class() -> type:
-    pool = descriptor_pool.DescriptorPool()
-    file = text_format.Parse(_PREDICTION_LOG_PROTO, descriptor_pb2.FileDescriptorProto())
-    pool.AddSerializedFile(file.SerializeToString())
-    found = pool.FindMessageTypeByName("tensorflow.serving.PredictionLog")
-    return message_factory.GetMessageClass(found)
-
-
-_PredictionLog = _prediction_log_class()
+(_PredictionLog,) = make_message_classes(_PREDICTION_LOG_PROTO, "PredictionLog")
 
 
 def make_request_log(signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:

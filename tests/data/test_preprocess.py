@@ -112,3 +112,15 @@ def test_shapes_are_known_in_a_graph():
     assert from_file(encode(picture, "PNG")).shape == (96, 48, 3)
     assert from_pixels(np.asarray(picture)[None]).shape == (1, 96, 48, 3)
     assert from_pixels(np.zeros((0, 100, 40, 3), np.uint8)).shape == (0, 96, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "size", [(64, 32), (128, 64), (20, 90), (1, 1), (63, 33), (300, 20), (5, 400), (65, 31)]
+)
+def test_pixels_are_resized_as_files_are(size):
+    pixels = np.random.default_rng(5).integers(0, 256, (2, *size, 3)).astype(np.uint8)
+    received = preprocess_pixels(tf.constant(pixels), 64, 32)
+    expected = normalize_image(resize_image(tf.constant(pixels), 64, 32))
+    np.testing.assert_allclose(received, expected, atol=2e-5)
+    if size == (64, 32):
+        np.testing.assert_array_equal(received, expected)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from daaf_tf.errors import UserError
 from daaf_tf.retrieval import draw_ranked_results, make_ranked_row, rank_gallery
-from daaf_tf.retrieval.pictures import IGNORED, OTHER, SAME
+from daaf_tf.retrieval.pictures import IGNORED, KNOWN, OTHER, SAME, UNKNOWN
 
 GREEN, RED, GREY = (0x12, 0x92, 0x4C), (0xD6, 0x32, 0x2B), (0x9A, 0xA0, 0xA6)
 GALLERY = {"gallery_ids": [1, 2, -1, 1, 0], "gallery_cameras": [2, 1, 3, 1, 2]}
@@ -109,3 +111,11 @@ def test_an_image_of_an_unknown_camera_is_not_ignored():
         gallery_image=lambda index: np.zeros((4, 2, 3), np.uint8),
     )
     assert row.verdicts == [SAME, IGNORED, OTHER]
+
+
+def test_a_search_is_framed_by_what_is_known():
+    row = dataclasses.replace(make_row(2), verdicts=[KNOWN, UNKNOWN])
+    drawn = np.asarray(draw_ranked_results([row]))
+    shown = {tuple(colour) for colour in drawn.reshape(-1, 3)}
+    assert {GREEN, GREY} <= shown
+    assert RED not in shown  # nor is it in the legend
