@@ -71,6 +71,6 @@ setuptools.setup(
         "coco": ["pycocotools==2.0.11"],
         "demo": ["gradio==6.31.0"],  # Python 3.10 and newer
         "search": [SEARCH],
-        "test": ["pytest", "pytest-timeout", "ruff", "pycocotools==2.0.11", SEARCH],
+        "test": ["pytest", "pytest-timeout", "pytest-xdist", "ruff", "pycocotools==2.0.11", SEARCH],
     },
 )
