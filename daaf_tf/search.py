@@ -117,8 +117,10 @@ def query(paths: list[str]) -> None:
     if not answers:
         raise UserError("no query image can be used")
     if FLAGS.json_out:
-        content = json.dumps([make_json(answer) for answer in answers], indent=2)
-        write_atomically(FLAGS.json_out, content + "\n")
+        threshold = gallery.threshold if FLAGS.threshold is None else FLAGS.threshold
+        content = {"index": FLAGS.index, "metric": gallery.metric, "threshold": threshold}
+        content["queries"] = [make_json(answer) for answer in answers]
+        _write(FLAGS.json_out, json.dumps(content, indent=2) + "\n")
     if FLAGS.picture:
         _draw(answers, gallery)
 
@@ -146,7 +148,14 @@ def _draw(answers: list[Answer], gallery: Gallery) -> None:
     ]
     buffer = io.BytesIO()
     draw_ranked_results(rows).save(buffer, "PNG")
-    write_atomically(FLAGS.picture, buffer.getvalue())
+    _write(FLAGS.picture, buffer.getvalue())
+
+
+def _write(path: str, content: str | bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _list_source() -> sources.Source:
