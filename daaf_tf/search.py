@@ -25,11 +25,11 @@ from daaf_tf.retrieval import draw_ranked_results
 from daaf_tf.retrieval.distances import METRICS
 from daaf_tf.serving import gallery_writer, sources
 from daaf_tf.serving.answers import Answer, format_answer, make_json, make_row
-from daaf_tf.serving.calibration import calibrate as find_threshold
 from daaf_tf.serving.description import choose_metric
 from daaf_tf.serving.embedding import embed_known, embed_source
 from daaf_tf.serving.gallery import Gallery, open_gallery
 from daaf_tf.serving.nearest import EF_SEARCH, FLAT, INDEX_TYPES, NPROBE
+from daaf_tf.serving.threshold import calibrate as find_threshold
 
 FLAGS = flags.FLAGS
 

@@ -172,7 +172,7 @@ def remove_images(
 
 
 def store_calibration(folder: str | os.PathLike, calibration: dict) -> None:
-    """Store how the threshold came about, see `calibration.Calibration`, as a dict."""
+    """Store how the threshold came about, see `threshold.Calibration`, as a dict."""
     folder = pathlib.Path(folder)
     with gallery_files.changing(folder):
         state = gallery_files.read_state(folder)
