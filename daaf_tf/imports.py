@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 
 from daaf_tf.errors import UserError
@@ -15,17 +16,17 @@ def import_keras_cv():
     return keras_cv
 
 
-def import_faiss():
-    """Import and return faiss, which approximate search alone needs.
+def import_optional(name: str, install: str):
+    """Import and return a package that only some need.
+
+    Args:
+      name: of the package.
+      install: the command that installs it, for the message.
 
     Raises:
       UserError: it is not installed.
     """
     try:
-        import faiss
+        return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
-            f"an approximate gallery needs the package faiss-cpu, which cannot be imported "
-            f"({error}): pip install -e .[search]; --index_type=flat does without it"
-        ) from error
-    return faiss
+        raise UserError(f"{name} is needed here ({error}); install it: {install}") from error
