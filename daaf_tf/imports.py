@@ -33,22 +33,6 @@ def import_optional(name: str, install: str):
         raise UserError(f"{name} is needed here ({error}); install it: {install}") from error
 
 
-def import_faiss():
-    """Import and return faiss, which approximate search alone needs.
-
-    Raises:
-      UserError: it is not installed.
-    """
-    try:
-        import faiss
-    except ImportError as error:
-        raise UserError(
-            f"an approximate gallery needs the package faiss-cpu, which cannot be imported "
-            f"({error}): pip install -e .[search]; --index_type=flat does without it"
-        ) from error
-    return faiss
-
-
 def import_gradio():
     """Import and return gradio, which makes web pages; it is told to report nothing to anybody.
 

@@ -25,11 +25,11 @@ from daaf_tf.retrieval import draw_ranked_results
 from daaf_tf.retrieval.distances import METRICS
 from daaf_tf.serving import gallery_writer, sources
 from daaf_tf.serving.answers import Answer, format_answer, make_json, make_row
-from daaf_tf.serving.calibration import calibrate as find_threshold
 from daaf_tf.serving.description import choose_metric
 from daaf_tf.serving.embedding import embed_known, embed_source
 from daaf_tf.serving.gallery import Gallery, open_gallery
 from daaf_tf.serving.nearest import EF_SEARCH, FLAT, INDEX_TYPES, NPROBE
+from daaf_tf.serving.threshold import calibrate as find_threshold
 
 FLAGS = flags.FLAGS
 
@@ -117,8 +117,10 @@ def query(paths: list[str]) -> None:
     if not answers:
         raise UserError("no query image can be used")
     if FLAGS.json_out:
-        content = json.dumps([make_json(answer) for answer in answers], indent=2)
-        write_atomically(FLAGS.json_out, content + "\n")
+        threshold = gallery.threshold if FLAGS.threshold is None else FLAGS.threshold
+        content = {"index": FLAGS.index, "metric": gallery.metric, "threshold": threshold}
+        content["queries"] = [make_json(answer) for answer in answers]
+        _write(FLAGS.json_out, json.dumps(content, indent=2) + "\n")
     if FLAGS.picture:
         _draw(answers, gallery)
 
@@ -146,7 +148,14 @@ def _draw(answers: list[Answer], gallery: Gallery) -> None:
     ]
     buffer = io.BytesIO()
     draw_ranked_results(rows).save(buffer, "PNG")
-    write_atomically(FLAGS.picture, buffer.getvalue())
+    _write(FLAGS.picture, buffer.getvalue())
+
+
+def _write(path: str, content: str | bytes) -> None:
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _list_source() -> sources.Source:

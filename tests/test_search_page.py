@@ -5,7 +5,7 @@ import re
 from source_imports import ROOT
 
 from daaf_tf.search import ACTIONS
-from daaf_tf.serving import calibration, nearest
+from daaf_tf.serving import nearest, threshold
 
 TEXT = (ROOT / "docs/search.md").read_text(encoding="utf-8")
 
@@ -33,9 +33,9 @@ def test_the_numbers_are_those_of_the_program():
     assert f"--nprobe={nearest.NPROBE}`" in TEXT
     assert f"--ef_search={nearest.EF_SEARCH}`" in TEXT
     assert f"needs {nearest.LEAST_FOR_IVFPQ:,} images" in TEXT
-    assert f"at least {calibration.LEAST_FALSE_ACCEPTS} accepted pairs" in TEXT
+    assert f"at least {threshold.LEAST_FALSE_ACCEPTS} accepted pairs" in TEXT
     pairs = 250 * 249 / 2
-    assert pairs * 1e-3 > calibration.LEAST_FALSE_ACCEPTS
+    assert pairs * 1e-3 > threshold.LEAST_FALSE_ACCEPTS
 
 
 def test_the_example_of_the_api_names_what_is_there():

@@ -80,7 +80,7 @@ class Gallery:
       index_type: "flat", "ivfpq" or "hnsw".
       embedding_size: D.
       model_fingerprint: hash of the SavedModel whose embeddings these are.
-      calibration: how the threshold came about, see `calibration.Calibration`; None: it did not.
+      calibration: how the threshold came about, see `threshold.Calibration`; None: it did not.
     """
 
     def __init__(self, folder: pathlib.Path, state: gallery_files.State, model: Any):

@@ -74,7 +74,7 @@ class State:
       sources: where images came from, see `sources`.
       index: the approximate index; None: none is there (yet).
       indexed: rows that the index holds, the first ones.
-      calibration: see `calibration.Calibration`; None: not calibrated.
+      calibration: see `threshold.Calibration`; None: not calibrated.
     """
 
     model: str

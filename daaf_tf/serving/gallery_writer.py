@@ -93,7 +93,8 @@ def add_images(
       folder: of the gallery.
       source: the images; what cannot be used is added to its problems.
       embedder: the gallery's model.
-      replace: put the images in the place of those of the same path.
+      replace: put the images in the place of those of the same path; where one cannot be used, the
+        old one stays.
       progress: show it.
 
     Returns:
@@ -116,13 +117,12 @@ def add_images(
                 f"{folder}: {len(there):,} of these images are there already, {path} for one; "
                 "give --replace to put these in their place, or --overwrite to build it anew"
             )
+        added = _append(folder, state, source, embedder, progress)
+        count = added.count - state.count
         if there:
-            kept = np.setdiff1d(np.arange(state.count), list(there))
-            state = _keep(folder, state, kept)
-        before = state.count
-        state = _append(folder, state, source, embedder, progress)
-        gallery_files.write_state(folder, update_index(folder, state))
-        return state.count - before
+            added = _drop_replaced(folder, added, state.count)
+        gallery_files.write_state(folder, update_index(folder, added))
+        return count
 
 
 def remove_images(
@@ -172,7 +172,7 @@ def remove_images(
 
 
 def store_calibration(folder: str | os.PathLike, calibration: dict) -> None:
-    """Store how the threshold came about, see `calibration.Calibration`, as a dict."""
+    """Store how the threshold came about, see `threshold.Calibration`, as a dict."""
     folder = pathlib.Path(folder)
     with gallery_files.changing(folder):
         state = gallery_files.read_state(folder)
@@ -248,6 +248,14 @@ def _append(
             next_id=next_id,
             sources=tuple(sources),
         )
+
+
+def _drop_replaced(folder: pathlib.Path, state: State, start: int) -> State:
+    """Return a state without the rows before `start` whose image is among the rows after."""
+    keys = [(entry.source, entry.path) for entry in gallery_files.read_entries(folder, state)]
+    new = set(keys[start:])
+    rows = [row for row, key in enumerate(keys) if row >= start or key not in new]
+    return _keep(folder, state, np.array(rows, np.int64))
 
 
 def _keep(folder: pathlib.Path, state: State, rows: np.ndarray) -> State:

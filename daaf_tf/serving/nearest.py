@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from daaf_tf.errors import UserError
-from daaf_tf.imports import import_faiss
+from daaf_tf.imports import import_optional
 from daaf_tf.retrieval import compute_distances
 from daaf_tf.retrieval.blocks import make_blocks
 
@@ -126,7 +126,7 @@ def build_index(index_type: str, vectors: np.ndarray):
     Raises:
       UserError: too few images for IVFPQ, or faiss is not installed.
     """
-    faiss = import_faiss()
+    faiss = _import_faiss()
     size = vectors.shape[1]
     if index_type == HNSW:
         index = faiss.IndexHNSWSQ(size, faiss.ScalarQuantizer.QT_8bit, _HNSW_LINKS)
@@ -158,7 +158,7 @@ def extend_index(index, vectors: np.ndarray, start: int) -> None:
 def write_index(index, path: pathlib.Path) -> None:
     """Write an index to a file."""
     try:
-        import_faiss().write_index(index, str(path))
+        _import_faiss().write_index(index, str(path))
     except RuntimeError as error:  # faiss tells a full disk so
         raise OSError(str(error).strip().splitlines()[-1]) from error
 
@@ -169,7 +169,7 @@ def read_index(path: pathlib.Path):
     Raises:
       UserError: another version of faiss wrote it.
     """
-    faiss = import_faiss()
+    faiss = _import_faiss()
     try:
         return faiss.read_index(str(path))
     except RuntimeError as error:
@@ -190,7 +190,7 @@ def find_approximately(
       nprobe: lists that an IVFPQ index visits; 0: NPROBE.
       ef_search: length of the candidate list in an HNSW index; 0: EF_SEARCH.
     """
-    faiss = import_faiss()
+    faiss = _import_faiss()
     wanted = min(max(_CANDIDATES * count, _FEWEST_CANDIDATES), index.ntotal)
     if isinstance(index, faiss.IndexIVFPQ):
         parameters = faiss.SearchParametersIVF(nprobe=nprobe or NPROBE)
@@ -226,3 +226,7 @@ def _find_least(scores: np.ndarray, count: int) -> np.float32:
 def _sample(vectors: np.ndarray, most: int) -> np.ndarray:
     """Return up to `most` vectors, evenly spread: the same ones whenever it is asked."""
     return vectors[:: -(-len(vectors) // most)]
+
+
+def _import_faiss():
+    return import_optional("faiss", "pip install -e .[search]; --index_type=flat does without it")

@@ -67,7 +67,9 @@ def test_a_query_is_answered_in_text_json_and_picture(index, queries, records, t
     assert re.search(rf"left out: {bad}: .*expected a whole JPEG", printed)
     assert "1 images left out" in printed
     assert len(re.findall(r"^ +[1-4] \* +0\.\d+  id .*, cam \d", printed, re.MULTILINE)) == 8
-    first, second = json.loads(answers.read_text())
+    content = json.loads(answers.read_text())
+    assert (content["metric"], content["threshold"]) == ("cosine", 2)
+    first, second = content["queries"]
     assert first["image"] == str(queries[0])
     assert first["known"] is second["known"] is True
     assert first["person_id"] == first["hits"][0]["person_id"]
@@ -113,7 +115,7 @@ def test_a_threshold_is_calibrated_and_used(index, records, queries, tmp_path):
     answers = tmp_path / "answers.json"
     search("query", queries[0], f"--index={folder}", f"--json_out={answers}")
     threshold = float(line.split()[1].rstrip(":"))
-    hits = json.loads(answers.read_text())[0]["hits"]
+    hits = json.loads(answers.read_text())["queries"][0]["hits"]
     assert [hit["known"] for hit in hits] == [hit["distance"] <= threshold for hit in hits]
 
 
@@ -153,6 +155,6 @@ def test_what_is_asked_wrongly_is_told(arguments, message):
 
 
 def test_no_good_query_at_all(index, tmp_path):
-    assert "error: no query image can be used" in search(
-        "query", tmp_path / "missing.jpg", f"--index={index}", code=1
-    )
+    printed = search("query", tmp_path / "missing.jpg", f"--index={index}", code=1)
+    assert f"left out: {tmp_path / 'missing.jpg'}: cannot be read (No such file" in printed
+    assert "error: no query image can be used" in printed

@@ -109,6 +109,14 @@ def test_images_that_are_there_are_refused_or_replaced(folder, model, images):
     assert min(entry.id for entry in gallery.entries) == 20  # an id is never given twice
 
 
+def test_a_replacement_that_cannot_be_used_replaces_nothing(folder, model, images):
+    (images / "000003.jpg").write_bytes(b"no image")
+    assert add(folder, images, model, replace=True) == 19
+    left = {entry.path: entry.id for entry in open_gallery(folder).entries}
+    assert len(left) == 20
+    assert [path for path, number in left.items() if number < 20] == ["000003.jpg"]
+
+
 def test_the_same_name_in_another_folder_is_another_image(folder, model, tmp_path):
     other = write_images(tmp_path / "other", [3])
     assert add(folder, other, model) == 1

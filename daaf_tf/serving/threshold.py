@@ -86,19 +86,12 @@ def calibrate(
         block = features[rows]
         distances = compute_checked_distances(block, features[rows.start :], metric=metric)
         pairs.add(rows.start, distances)
-    smallest = np.sort(pairs.smallest)
-    # The largest number below the first distance that must not be accepted.
-    threshold = np.nextafter(smallest[allowed], np.float32(-1.0))
-    positives = np.concatenate(pairs.positives) if pairs.positives else np.empty(0, np.float32)
+    threshold = _find_threshold(pairs.smallest, allowed)
+    positives = np.concatenate(pairs.positives)
     if not len(positives):
         raise UserError(
             "no two images of one person by different cameras: expected some, to tell how many of "
             "them the threshold accepts"
-        )
-    if threshold < 0:
-        raise UserError(
-            f"{allowed + 1:,} pairs of different persons have equal embeddings: no threshold has "
-            f"a false-accept rate of {false_accept_rate:g}"
         )
     found = np.isfinite(pairs.nearest_own)
     right = (pairs.nearest_own < pairs.nearest_other) & (pairs.nearest_own <= threshold)
@@ -106,7 +99,7 @@ def calibrate(
         threshold=float(threshold),
         false_accept_rate=false_accept_rate,
         negative_pairs=negatives,
-        false_accepts=int(np.searchsorted(smallest, threshold, side="right")),
+        false_accepts=int((pairs.smallest <= threshold).sum()),
         positive_pairs=len(positives),
         true_accept_rate=float(np.mean(positives <= threshold)),
         images=len(persons),
@@ -148,6 +141,18 @@ class _Pairs:
         if len(self.smallest) > self._count:
             kept = np.partition(self.smallest, self._count - 1)
             self.smallest = kept[: self._count].copy()
+
+
+def _find_threshold(smallest: np.ndarray, allowed: int) -> np.float32:
+    """Return the largest threshold that accepts no more than `allowed` of some distances."""
+    refused = np.partition(smallest, allowed)[allowed]
+    if refused <= 0:
+        raise UserError(
+            f"{allowed + 1:,} pairs of different persons or more have equal embeddings: no "
+            "threshold accepts as few of them as was asked for"
+        )
+    # The largest number below the first distance that must not be accepted.
+    return np.nextafter(refused, np.float32(0.0))
 
 
 def _lower(nearest: np.ndarray, rows: slice, columns: slice, distances: np.ndarray) -> None:
