@@ -17,6 +17,7 @@ def main() -> None:
     from daaf_tf.model.precision import build_in_precision
     from daaf_tf.sections.train import NO_TTA
     from daaf_tf.serving import ExportOptions, runtimes, write_saved_model
+    from daaf_tf.serving.calibration import read_calibration
     from daaf_tf.serving.card import describe_data
     from daaf_tf.serving.export import write_converted
     from daaf_tf.training.checkpoints import read_config
@@ -45,26 +46,12 @@ def main() -> None:
         written = reduced if options.attention else embedding_model(reduced)
         path = write_saved_model(written, config, FLAGS.output_dir, **described)
     else:
-        how = {"calibration": lambda: read_calibration(config), **described}
+        how = {
+            "calibration": lambda: read_calibration(config, FLAGS.calibration_images),
+            **described,
+        }
         path = write_converted(model, config, FLAGS.output_dir, FLAGS.format, **how)
     print(f"step {step} of {FLAGS.model_dir} written to {path}")
-
-
-def read_calibration(config):
-    """Return training images, spread over the persons, by which int8 chooses its ranges."""
-    import numpy as np
-
-    from daaf_tf import schema
-    from daaf_tf.data.preprocess import decode_image, resize_image
-    from daaf_tf.data.records import RecordReader
-    from daaf_tf.data.stored_ids import read_image_record
-    from daaf_tf.data.views import compute_viewed_size
-
-    reader = RecordReader(config.data.data_dir, schema.TRAIN)
-    chosen = np.linspace(0, reader.num_images - 1, FLAGS.calibration_images).astype(int)
-    size = compute_viewed_size(config)
-    files = (read_image_record(reader, int(position)).encoded for position in chosen)
-    return [resize_image(decode_image(file), *size).numpy() for file in files]
 
 
 def make_verify(model, config, options):

@@ -88,8 +88,12 @@ def preprocess_pixels(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
     Returns:
       [B, height, width, 3] float32, normalised.
+
+    Raises:
+      tf.errors.InvalidArgumentError: H or W is 0.
     """
     shape, size = tf.shape(images), (height, width)
+    tf.debugging.Assert(tf.reduce_all(shape[1:3] > 0), ["expected images with pixels"])
     # Images of that size are not resized. A condition would say so more plainly, but OpenVINO
     # computes the branch of its first request for ever: so a batch is cut in two, one part empty.
     fitting = shape[0] * tf.cast(tf.reduce_all(tf.equal(shape[1:3], size)), tf.int32)

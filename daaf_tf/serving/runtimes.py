@@ -25,7 +25,7 @@ INT8_FILE = "model_int8.tflite"
 
 # The newest that tf2onnx 1.16 is tested with.
 _OPSET = 17
-_INSTALL = (
+INSTALL = (
     "pip install --no-deps tf2onnx==1.16.1 onnx==1.16.2 onnxruntime==1.19.2 (with their own wishes "
     "for protobuf they do not fit beside TensorFlow 2.15, see docs/export.md)"
 )
@@ -41,7 +41,7 @@ def write_onnx(servable: tf.Module, path: pathlib.Path) -> None:
     Raises:
       UserError: tf2onnx is not installed.
     """
-    converter = import_optional("tf2onnx", _INSTALL)
+    converter = import_optional("tf2onnx", INSTALL)
     function = servable.functions[PIXELS_SIGNATURE]
     converter.convert.from_function(
         function, input_signature=function.input_signature, opset=_OPSET, output_path=str(path)
@@ -105,7 +105,7 @@ def load_runtime(path: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _load_onnx(path: pathlib.Path) -> Callable[[np.ndarray], np.ndarray]:
-    runtime = import_optional("onnxruntime", _INSTALL)
+    runtime = import_optional("onnxruntime", INSTALL)
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda pixels: session.run([schema.EMBEDDING], {PIXELS_INPUT: pixels[None]})[0][0]
 

@@ -15,6 +15,7 @@ from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
 from daaf_tf.serving import parity
+from daaf_tf.serving.calibration import read_calibration
 from daaf_tf.training.checkpoints import Checkpoints, prepare_model_dir
 from daaf_tf.training.evaluation import compute_features
 from daaf_tf.training.metrics_file import append_figures
@@ -143,3 +144,14 @@ def test_a_model_directory_without_a_checkpoint(tmp_path):
 
 def test_a_wrong_flag_is_named(model_dir, tmp_path):
     assert "parity_images" in export(model_dir, tmp_path / "s", "--parity_images=-1", code=1)
+
+
+def test_calibration_images_are_spread_over_the_records(records):
+    config = CONFIG.replace(data_dir=str(records))
+    images = read_calibration(config, 5)
+    assert len(images) == 5
+    assert {(image.shape, str(image.dtype)) for image in images} == {((64, 32, 3), "float32")}
+    assert not np.array_equal(images[0], images[-1])
+    assert len(read_calibration(config, 1000)) == 40
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        read_calibration(CONFIG.replace(data_dir="nowhere"), 5)
