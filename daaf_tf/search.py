@@ -25,7 +25,6 @@ from daaf_tf.retrieval import draw_ranked_results
 from daaf_tf.retrieval.distances import METRICS
 from daaf_tf.serving import gallery_writer, sources
 from daaf_tf.serving.answers import Answer, format_answer, make_json, make_row
-from daaf_tf.serving.description import choose_metric
 from daaf_tf.serving.embedding import embed_known, embed_source
 from daaf_tf.serving.gallery import Gallery, open_gallery
 from daaf_tf.serving.nearest import EF_SEARCH, FLAT, INDEX_TYPES, NPROBE
@@ -39,9 +38,10 @@ def build() -> None:
     source, index, saved_model = _list_source(), _need("index"), _need("saved_model")
     # Here, so that a wrong command is told before TensorFlow is imported.
     from daaf_tf.serving import load
+    from daaf_tf.serving.description import find_metric
 
     model = load(saved_model)
-    metric = FLAGS.metric or choose_metric(model.path)
+    metric = FLAGS.metric or find_metric(model, "--metric")
     count = gallery_writer.build_gallery(
         index,
         source,

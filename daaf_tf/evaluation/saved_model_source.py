@@ -15,8 +15,8 @@ from daaf_tf.errors import UserError
 from daaf_tf.evaluation.image_sets import ImageSet, Reader
 from daaf_tf.report import AttentionSample
 from daaf_tf.retrieval import Features
-from daaf_tf.sections.train import CROPS, FLIP, NO_TTA, EvalConfig
-from daaf_tf.serving.embedder import DESCRIPTION_FILE
+from daaf_tf.sections.train import CROPS, FLIP, NO_TTA
+from daaf_tf.serving.description import find_metric
 
 
 class SavedModelSource:
@@ -59,7 +59,7 @@ class SavedModelSource:
                 "flag out"
             )
         self.name, self.tta = str(self._embedder.path), tta if own == NO_TTA else own
-        self.metric = metric or _find_metric(self._embedder)
+        self.metric = metric or find_metric(self._embedder, "--eval_metric")
 
     def embed(self, images: ImageSet, split: str) -> Features:
         """Embed every image of a split.
@@ -110,13 +110,3 @@ def _read_batches(reader: Reader, size: int, where: str) -> Iterator[list[ImageR
             ) from None
         if records:
             yield records
-
-
-def _find_metric(embedder: serving.Embedder) -> str:
-    try:
-        return EvalConfig(eval_metric=embedder.facts["config"]["eval"]["eval_metric"]).eval_metric
-    except (LookupError, TypeError, UserError) as error:
-        raise UserError(
-            f"{embedder.path / DESCRIPTION_FILE} does not say by which metric the model was "
-            f"evaluated ({error!r}); give --eval_metric"
-        ) from error

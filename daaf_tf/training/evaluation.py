@@ -27,6 +27,7 @@ from daaf_tf.training.attention_metrics import (
 )
 from daaf_tf.training.checkpoints import Checkpoints
 from daaf_tf.training.inputs import input_errors
+from daaf_tf.training.interrupts import held_interrupt
 from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
 
@@ -103,13 +104,14 @@ def compute_features(
     batches = make_eval_batches(config, split, compute_viewed_size(config), **how)
     bar = tqdm.tqdm(desc=f"embed {split}", unit="img", disable=not progress, leave=False)
     advice = f"Lower --eval_batch_size={config.eval.eval_batch_size}"
-    with bar, out_of_memory(advice), input_errors():
+    with bar, held_interrupt() as check_interrupt, out_of_memory(advice), input_errors():
         for batch in batches:
             views = make_views(batch[schema.IMAGE], config)
             features.append(np.mean([embed(view).numpy() for view in views], axis=0))
             for name, values in parts.items():
                 values.append(batch[name].numpy())
             bar.update(len(features[-1]))
+            check_interrupt()
     if not features:
         raise UserError(f"no usable image in {split}")
     person_ids, camera_ids, filenames = (np.concatenate(values) for values in parts.values())

@@ -1,38 +1,27 @@
-"""The metric that a SavedModel says it was evaluated by."""
+"""The metric of an exported model."""
 
-from __future__ import annotations
-
-import json
+import pathlib
+import types
 
 import pytest
 
-from daaf_tf.config import Config, to_json
 from daaf_tf.errors import UserError
-from daaf_tf.serving.description import choose_metric
+from daaf_tf.serving.description import find_metric
 
 
-def write(folder, text):
-    path = folder / "assets.extra" / "daaf_tf.json"
-    path.parent.mkdir()
-    path.write_text(text)
+def model(facts):
+    return types.SimpleNamespace(path=pathlib.Path("S/1"), facts=facts)
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
-def test_it_is_that_of_the_run(tmp_path, metric):
-    config = json.loads(to_json(Config().replace(eval_metric=metric)))
-    write(tmp_path, json.dumps({"config": config}))
-    assert choose_metric(tmp_path) == metric
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_is_that_of_its_run(metric):
+    assert find_metric(model({"config": {"eval": {"eval_metric": metric}}}), "--metric") == metric
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"config": {"eval": null}}'])
-def test_where_it_is_not_written_down_the_flag_is_asked_for(tmp_path, text):
-    if text is not None:
-        write(tmp_path, text)
-    with pytest.raises(UserError, match="give --metric=euclidean or --metric=cosine"):
-        choose_metric(tmp_path)
-
-
-def test_a_metric_that_is_none(tmp_path):
-    write(tmp_path, '{"config": {"eval": {"eval_metric": "hamming"}}}')
-    with pytest.raises(UserError, match="eval_metric 'hamming', expected euclidean or cosine"):
-        choose_metric(tmp_path)
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"config": 3}, {"config": {"eval": {}}}, {"config": {"eval": {"eval_metric": "x"}}}],
+)
+def test_must_be_given_where_it_is_not_written_down(facts):
+    with pytest.raises(UserError, match=r"S/1/assets.extra.*give --metric"):
+        find_metric(model(facts), "--metric")
