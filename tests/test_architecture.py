@@ -19,7 +19,7 @@ from source_imports import (
 # Lowest first. A module imports from the same part of the package or from parts further down; the
 # parts of one floor do not know each other.
 FLOORS = (
-    ("errors", "files", "protos", "schema"),
+    ("errors", "files", "programs", "protos", "schema"),
     ("addons", "benchmarks", "clients", "imports", "overlays", "settings"),
     ("sections",),
     ("config",),

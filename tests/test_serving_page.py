@@ -84,7 +84,7 @@ def test_the_page_and_the_programs_name_the_same_model():
     text = (CONFIGS / "models.config").read_text(encoding="utf-8")
     assert re.findall(r'name: "(\w+)"\n\s+base_path: "(.+)"', text) == [("daaf", "/models/daaf")]
     assert "S:/models/daaf:ro" in PAGES["serving"]
-    for tool in ("serve_rest", "serving_rest_client", "serving_grpc_client"):
+    for tool in ("serve_rest", "serving_client"):
         source = modules()[f"tools.{tool}"].read_text(encoding="utf-8")
         assert 'flags.DEFINE_string("model", "daaf"' in source
 

@@ -21,6 +21,7 @@ from daaf_tf import flags
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
 from daaf_tf.files import write_atomically
+from daaf_tf.programs import run_python
 
 FLAGS = flags.FLAGS
 
@@ -94,9 +95,8 @@ def train(settings: str, run, lock: int) -> None:
 
     folder = ablation.model_dir(FLAGS.output_dir, run)
     differing = [f"--{name}={value}".lower() for name, value in run.settings().items()]
-    code = ablation.run_training(
-        [f"--flagfile={settings}", *differing, f"--model_dir={folder}"], keep_open=[lock]
-    )
+    flagged = [f"--flagfile={settings}", *differing, f"--model_dir={folder}"]
+    code = run_python(["-m", "daaf_tf.train", *flagged], keep_open=[lock])
     if code:
         what = "stopped" if code == 130 else f"training has ended with code {code}"
         print(f"{what}; the same command goes on from here ({run.name})", file=sys.stderr)

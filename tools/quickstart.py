@@ -15,8 +15,9 @@ bootstrap.ensure()
 # From here on this is the Python of .venv, with everything installed.
 import json  # noqa: E402
 import pathlib  # noqa: E402
-import subprocess  # noqa: E402
 import sys  # noqa: E402
+
+from daaf_tf.programs import run_python  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RUN = pathlib.Path("runs/quickstart")
@@ -25,6 +26,7 @@ DATA, RECORDS, MODEL, SAVED_MODEL = (
 )
 METRICS = RUN / "metrics.json"
 RANKED = RUN / "ranked.png"
+REPORT = RUN / "report"
 NUM_SHOWN = 6
 
 
@@ -53,6 +55,7 @@ def main():
         f"--model_dir={MODEL}",
         f"--data_dir={RECORDS}",
         f"--json_out={trained}",
+        f"--report={REPORT}",
     )
     if not SAVED_MODEL.exists():
         python("-m", "daaf_tf.export", f"--model_dir={MODEL}", f"--output_dir={SAVED_MODEL}")
@@ -78,7 +81,7 @@ def choose_precision():
 def python(*arguments):
     """Print a command and run it; end with its exit code if it fails."""
     print(f"\n$ python {' '.join(arguments)}", flush=True)
-    code = subprocess.call([sys.executable, *arguments])
+    code = run_python(list(map(str, arguments)))
     if code == 130:
         print("interrupted; python3 tools/quickstart.py goes on from here", file=sys.stderr)
     if code:
@@ -170,6 +173,7 @@ def show(figures):
         print(f"{title:24}{figures[name]['mAP']:8.1f}{figures[name]['rank1']:10.1f}")
     print(f"\nSavedModel        {SAVED_MODEL}/1")
     print(f"ranked queries    {RANKED}")
+    print(f"report            {REPORT}/index.html")
     print(f"attention         {MODEL}/attention.png")
     print(f"figures           {METRICS}")
     print(f"TensorBoard       tensorboard --logdir {MODEL}")

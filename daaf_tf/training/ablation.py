@@ -8,10 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-import signal
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -123,42 +120,6 @@ def read_curve(config: Config, folder: pathlib.Path) -> list[dict[str, float]]:
             f"--output_dir. It differs in (theirs -> yours):\n  {shown}"
         )
     return [by_step[step] for step in sorted(by_step) if step <= total]
-
-
-def run_training(arguments: Sequence[str], keep_open: Sequence[int] = ()) -> int:
-    """Run `python -m daaf_tf.train` in a process of its own.
-
-    Ctrl-C and SIGTERM are handed on to it as Ctrl-C: it finishes its step, saves and ends; a second
-    Ctrl-C ends it at once.
-
-    Args:
-      arguments: its flags.
-      keep_open: file descriptors that it inherits.
-
-    Returns:
-      Its exit code; 130 if it was told to stop, even if it just had nothing left to do.
-    """
-    # A session of its own, else the terminal's Ctrl-C would reach it besides the one handed on.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "daaf_tf.train", *arguments],
-        start_new_session=True,
-        pass_fds=keep_open,
-    )
-    received = []
-
-    def hand_on(number, frame):
-        received.append(number)
-        process.send_signal(signal.SIGINT)
-
-    previous = {
-        number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        code = process.wait()
-        return 130 if received and code in (0, -signal.SIGINT) else code
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def compute_spread(values: Iterable[float]) -> Spread:

@@ -69,7 +69,7 @@ def serving(*flags):
 
 
 def client(*flags, code=0):
-    return run(ROOT / "tools/serving_rest_client.py", "--timeout=60", *flags, code=code)
+    return run(ROOT / "tools/serving_client.py", "--timeout=60", *flags, code=code)
 
 
 def test_serve_and_ask(exported, images, tmp_path):
@@ -103,7 +103,9 @@ def test_serve_and_ask(exported, images, tmp_path):
         rest = process.stdout.read()
         assert process.wait(60) == 130
         assert rest == "interrupted\n"
-    assert "no server answers there" in client(f"--images={images}", *common, code=1)
+    for protocol in ("rest", "grpc"):
+        printed = client(f"--images={images}", f"--protocol={protocol}", *common, code=1)
+        assert "no server answers there" in printed
 
 
 @pytest.mark.parametrize(
