@@ -11,7 +11,7 @@ from PIL import Image
 
 from daaf_tf import schema
 from daaf_tf.demo.answers import Answer, Found, describe, is_known
-from daaf_tf.training.pictures import GROUP_COLOURS
+from daaf_tf.overlays import GROUP_COLOURS
 
 # The page's colours follow the theme, light or dark; those of known and unknown stay.
 STYLE = """

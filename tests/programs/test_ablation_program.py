@@ -103,7 +103,7 @@ def test_an_interrupted_ablation_goes_on_to_a_table(finished):
         config = json.loads((output / f"runs/seed4-{variant}/config.json").read_text())
         assert config["model"]["hab"] == config["model"]["pab"] == (variant == "both")
         assert config["data"]["seed"] == 4
-        assert config["model"]["num_identities"] == 4
+        assert config["model"]["num_identities"] == 6  # of eight
 
 
 def test_what_is_done_is_not_done_again(records, finished):
@@ -119,7 +119,7 @@ def test_what_is_done_is_not_done_again(records, finished):
     ("flags", "message"),
     [
         (["--held_out_identities=0"], "--held_out_identities=0: masks and joints are measured"),
-        (["--held_out_identities=5"], "only 1 training identities beside --held_out_identities=5"),
+        (["--held_out_identities=7"], "only 1 training identities beside --held_out_identities=7"),
         (["--seeds=1,1"], "--seeds=1,1: expected different whole numbers"),
         (["--variants=both,neither"], "--variants=both,neither: expected some of baseline,hab"),
         (["--learning_rate=1"], "learning_rate: 0.0003 -> 1.0"),
