@@ -64,8 +64,11 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike) -> Iterator[None]:
+def locked(folder: str | os.PathLike) -> Iterator[int]:
     """Hold a folder's lock; the kernel frees it however the process ends.
+
+    Yields:
+      The file descriptor that holds it; a process that inherits it holds the lock too.
 
     Raises:
       BlockingIOError: another process holds it.
@@ -74,6 +77,6 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield handle
     finally:
         os.close(handle)

@@ -12,15 +12,13 @@ and does nothing again that is done.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
 from collections.abc import Iterable
 
-from daaf_tf import flags
+from daaf_tf import files, flags
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
-from daaf_tf.files import write_atomically
 from daaf_tf.programs import run_python
 
 FLAGS = flags.FLAGS
@@ -38,7 +36,7 @@ def main() -> None:
         settings = os.path.join(FLAGS.output_dir, "settings.flags")
         curves = {run: read(config, run) for run in runs}
         curves = {run: curve for run, curve in curves.items() if curve}
-        write_atomically(settings, flags.to_flagfile(config))
+        files.write_atomically(settings, flags.to_flagfile(config))
         for number, run in enumerate(runs, start=1):
             if run not in curves:
                 print(f"\nrun {number} of {len(runs)}: {run.name}", flush=True)
@@ -117,19 +115,15 @@ def locked(folder: str):
     Raises:
       UserError: another ablation is at work there, or the folder cannot be written.
     """
-    try:
-        os.makedirs(folder, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"--output_dir={folder}: {error.strerror}") from error
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.makedirs(folder, exist_ok=True)
+            lock = stack.enter_context(files.locked(folder))
         except BlockingIOError:
             raise UserError(f"--output_dir={folder}: another ablation is at work there") from None
+        except OSError as error:
+            raise UserError(f"--output_dir={folder}: {error.strerror}") from error
         yield lock
-    finally:
-        os.close(lock)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,7 @@ class RecordReader:
     their own offset. A read checks both of the record's checksums.
 
     Attributes:
+      name: folder and split, for messages.
       num_images: records in the split.
       images_per_label: [N] int64, images of class 0..N-1 (train only, empty elsewhere). Records are
         sorted by label, so class i begins at position `images_per_label[:i].sum()`.
@@ -182,6 +183,7 @@ class RecordReader:
           UserError: a missing folder, manifest, split or shard; another schema version; an index
             that does not fit its shard. A missing index is rebuilt, and a line in the log says so.
         """
+        self.name = f"{data_dir}, {split}"
         manifest_path = pathlib.Path(data_dir) / MANIFEST
         entries, self.images_per_label = parse_split(read_manifest(data_dir), split, manifest_path)
         self._shards = [_Shard(manifest_path.parent, *entry) for entry in entries]

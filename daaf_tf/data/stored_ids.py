@@ -6,12 +6,12 @@ import os
 
 import numpy as np
 
-from daaf_tf.data.example import parse_record
+from daaf_tf.data.example import ImageRecord, parse_record
 from daaf_tf.data.records import RecordReader
 from daaf_tf.errors import UserError
 
 
-def read_image_record(reader: RecordReader, position: int):
+def read_image_record(reader: RecordReader, position: int) -> ImageRecord:
     """Return the ImageRecord at a position of a split.
 
     Raises:
@@ -21,7 +21,8 @@ def read_image_record(reader: RecordReader, position: int):
         return parse_record(reader.read(position))[0]
     except ValueError as error:
         raise UserError(
-            f"record {position} is of another form ({error}); convert the data set again"
+            f"{reader.name}: record {position} is of another form ({error}); convert the data set "
+            "again"
         ) from None
 
 

@@ -20,14 +20,14 @@ from daaf_tf.retrieval import (
     evaluate_blocks,
     expand_queries,
 )
-from daaf_tf.retrieval.blocks import make_blocks
-from daaf_tf.retrieval.distances import check_features, check_rows, compute_checked_distances
+from daaf_tf.retrieval.distances import (
+    check_features,
+    compute_checked_distances,
+    normalize_rows,
+)
 from daaf_tf.settings import Section, setting
 
 COSINE = "cosine"
-
-# Rows that are held in float64 at a time.
-_CHUNK_ROWS = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _rerank_and_score(
     query, gallery, metric: str, ranking: Ranking, people: dict, bar: tqdm.tqdm
 ) -> _Scored:
     if metric == COSINE:
-        query, gallery = _normalize("query", query), _normalize("gallery", gallery)
+        query = normalize_rows("query_features", query)
+        gallery = normalize_rows("gallery_features", gallery)
     reranker = Reranker(
         query, gallery, k1=ranking.k1, k2=ranking.k2, lambda_value=ranking.lambda_value
     )
@@ -176,13 +177,3 @@ def _improve_queries(embedded: EmbeddedSet, ranking: Ranking) -> np.ndarray:
         count = ranking.query_expansion
         features = expand_queries(features, gallery.features, num_neighbours=count)
     return features
-
-
-def _normalize(split: str, features: np.ndarray) -> np.ndarray:
-    features = check_rows(f"{split}_features", features, COSINE)
-    result = np.empty(features.shape, np.float32)
-    for rows in make_blocks(len(features), _CHUNK_ROWS):
-        # Squares of the largest numbers, and of the smallest, fit into float64 alone.
-        chunk = features[rows].astype(np.float64)
-        result[rows] = chunk / np.linalg.norm(chunk, axis=1, keepdims=True)
-    return result

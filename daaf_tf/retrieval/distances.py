@@ -130,6 +130,21 @@ def check_rows(name: str, features: np.ndarray, metric: str) -> np.ndarray:
     return features
 
 
+def normalize_rows(name: str, features: np.ndarray) -> np.ndarray:
+    """Return features divided by their norms, [N, D] float32.
+
+    Raises:
+      UserError: as `check_rows` under the cosine metric.
+    """
+    features = check_rows(name, features, "cosine")
+    result = np.empty(features.shape, np.float32)
+    for rows in make_blocks(len(features), _CHUNK_ROWS):
+        # Squares of the largest numbers, and of the smallest, fit into float64 alone.
+        chunk = features[rows].astype(np.float64)
+        result[rows] = chunk / np.linalg.norm(chunk, axis=1, keepdims=True)
+    return result
+
+
 def _prepare(features: np.ndarray, metric: str, origin: np.ndarray | None) -> np.ndarray:
     """Return float64 rows, a column of ones, and squared norms less what rounding may add."""
     rows = np.ones((len(features), features.shape[1] + 2))

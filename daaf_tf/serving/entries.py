@@ -56,6 +56,18 @@ class Entries(Sequence):
             raise IndexError(f"entry {row} of {len(self)}")
         return Entry(**json.loads(self.line(row)))
 
+    def find(self, entry_id: int) -> Entry | None:
+        """Return the entry of a number, or None. Numbers ascend: an image gets the next one."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self[middle].id < entry_id:
+                low = middle + 1
+            else:
+                high = middle
+        found = self[low] if low < len(self) else None
+        return found if found and found.id == entry_id else None
+
     def line(self, row: int) -> bytes:
         """Return the line of one entry as it is in the file."""
         return self._lines[self._ends[row] + 1 : self._ends[row + 1] + 1]

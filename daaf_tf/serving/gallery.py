@@ -11,7 +11,7 @@ import numpy as np
 
 from daaf_tf.errors import UserError
 from daaf_tf.retrieval.checks import check_whole_number
-from daaf_tf.retrieval.distances import check_rows
+from daaf_tf.retrieval.distances import check_rows, normalize_rows
 from daaf_tf.serving import gallery_files, nearest
 from daaf_tf.serving.entries import name_path
 from daaf_tf.serving.fingerprint import check_model
@@ -183,10 +183,10 @@ class Gallery:
         Raises:
           UserError: there is no such image, or it is not where it was.
         """
-        for entry in self.entries:
-            if entry.id == image_id:
-                return self._readers[entry.source].read(entry.path, entry.position)
-        raise UserError(f"{self.path}: no image has the id {image_id}")
+        entry = self.entries.find(image_id)
+        if entry is None:
+            raise UserError(f"{self.path}: no image has the id {image_id}")
+        return self._readers[entry.source].read(entry.path, entry.position)
 
     def _take_model(self, model: Any) -> Embedder:
         """Load a model if need be; refuse one that is not the gallery's."""
@@ -227,10 +227,9 @@ def prepare(features: np.ndarray, metric: str) -> np.ndarray:
     Raises:
       UserError: a value that is not finite, or a row of zeros under the cosine metric.
     """
-    rows = check_rows("features", features, metric).astype(np.float64)
     if metric == "cosine":
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.ascontiguousarray(rows, np.float32)
+        return normalize_rows("features", features)
+    return np.ascontiguousarray(check_rows("features", features, metric), np.float32)
 
 
 def _are_features(queries: Any) -> bool:

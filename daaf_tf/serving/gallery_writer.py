@@ -134,8 +134,8 @@ def remove_images(
 ) -> int:
     """Remove images, and their embeddings from the disk.
 
-    The gallery's files are written anew. An approximate index is filled again: a minute for a
-    million images in inverted lists, as long as building for a graph.
+    The gallery's files are written anew. An approximate index is filled again, which takes about
+    as long as building it.
 
     Args:
       folder: of the gallery.

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 
 from daaf_tf import schema
 from daaf_tf.data.datasets import DATASETS
-from daaf_tf.data.example import ImageRecord, parse_record
 from daaf_tf.data.listed import read_csv
 from daaf_tf.data.listing import IMAGE_EXTENSIONS
 from daaf_tf.data.reading import MAX_FILE_BYTES
 from daaf_tf.data.records import RecordReader, read_manifest
+from daaf_tf.data.stored_ids import read_image_record
 from daaf_tf.errors import UserError
 
 
@@ -119,7 +119,7 @@ def list_records(data_dir: str | os.PathLike, split: str) -> Source:
     source = Source(os.path.abspath(data_dir), split)
     reader = RecordReader(data_dir, split)
     for position in range(reader.num_images):
-        record = _read_record(reader, source.folder, split, position)
+        record = read_image_record(reader, position)
         person_id = None if record.person_id in nobody else record.person_id
         camera_id = None if record.camera_id < 0 else record.camera_id
         source.add(SourceImage(record.filename, person_id, camera_id, position))
@@ -164,7 +164,7 @@ class SourceReader:
         if self._reader is None:
             self._reader = RecordReader(self._folder, self._split)
         if position < self._reader.num_images:
-            record = _read_record(self._reader, self._folder, self._split, position)
+            record = read_image_record(self._reader, position)
             if record.filename == path:
                 return record.encoded
         raise UserError(
@@ -176,13 +176,6 @@ def _find_folder(folder: str | os.PathLike) -> str:
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: expected a folder of images, there is none")
     return os.path.abspath(folder)
-
-
-def _read_record(reader: RecordReader, folder: str, split: str, position: int) -> ImageRecord:
-    try:
-        return parse_record(reader.read(position))[0]
-    except ValueError as error:
-        raise UserError(f"{folder}: record {position} of {split} is damaged ({error})") from error
 
 
 def _read_file(path: pathlib.Path) -> bytes:

@@ -165,11 +165,10 @@ def end_unless_done(seconds: float, message: Callable[[], str]) -> Iterator[None
     """
     # TensorFlow keeps Python's lock while it waits, so that no thread of this process can speak, or
     # run at all but for faulthandler's, which needs no Python. A fork speaks.
+    waiting = os.getpid()
     speaker = os.fork()
     if not speaker:
-        time.sleep(seconds)
-        print(f"error: {message()}", file=sys.stderr, flush=True)
-        os._exit(0)
+        _speak(waiting, seconds, message)
     with open(os.devnull, "w") as unread:
         faulthandler.dump_traceback_later(seconds + _SPEAKING_SECONDS, exit=True, file=unread)
         try:
@@ -179,6 +178,23 @@ def end_unless_done(seconds: float, message: Callable[[], str]) -> Iterator[None
             with contextlib.suppress(ProcessLookupError):
                 os.kill(speaker, signal.SIGKILL)
             os.waitpid(speaker, 0)
+
+
+def _speak(waiting: int, seconds: float, message: Callable[[], str]) -> None:
+    """Speak for a process once the time is over, unless it has ended before; never return."""
+    try:
+        # Whoever stops the process group means the one that waits: it ends this one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        deadline = time.monotonic() + seconds
+        while os.getppid() == waiting:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                print(f"error: {message()}", file=sys.stderr, flush=True)
+                break
+            time.sleep(min(left, 1.0))
+    finally:
+        os._exit(0)
 
 
 def describe_missing(cluster: Cluster, seconds: float) -> str:

@@ -107,3 +107,37 @@ def test_waiting_ends_with_the_message():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
     )
     assert (done.returncode, done.stderr) == (1, "error: nobody came\n")
+
+
+STOPPED = """
+import os, signal, sys, time
+from daaf_tf.training.cluster import end_unless_done
+with end_unless_done(120, lambda: "nobody came"):
+    time.sleep(0.3)  # the other process is there
+    {stop}
+print("here", flush=True)
+"""
+
+
+def test_a_signal_to_all_processes_is_answered_by_the_one_that_waits():
+    stop = "signal.signal(2, lambda *_: print('asked', flush=True)); os.kill(0, 2); time.sleep(0.5)"
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED.format(stop=stop)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "asked\nhere\n", "")
+
+
+def test_nothing_is_left_of_one_that_was_killed():
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED.format(stop="os.kill(os.getpid(), 9)")],
+        capture_output=True,  # until nobody can write any more
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-9, "", "")
