@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from daaf_tf.config import Config
@@ -9,6 +12,17 @@ from daaf_tf.model.daaf import build_daaf
 
 FLOAT32 = "float32"
 HALF_PRECISIONS = ("float16", "bfloat16")
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Let Keras build layers under a policy, and afterwards under the one it had before."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
 
 
 def build_in_precision(model: tf.keras.Model, config: Config, precision: str) -> tf.keras.Model:
@@ -25,12 +39,8 @@ def build_in_precision(model: tf.keras.Model, config: Config, precision: str) ->
     """
     if precision == FLOAT32:
         return model
-    policy = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(precision)
-    try:
+    with dtype_policy(precision):
         reduced = build_daaf(config.replace(sync_batch_norm=False))
-    finally:
-        tf.keras.mixed_precision.set_global_policy(policy)
     for target, source in zip(reduced.weights, model.weights):
         target.assign(tf.cast(source, target.dtype))
     return reduced

@@ -17,6 +17,7 @@ from daaf_tf.data.records import RecordReader
 from daaf_tf.data.views import compute_viewed_size, make_views
 from daaf_tf.errors import UserError
 from daaf_tf.model import build_daaf, embedding_model
+from daaf_tf.model.precision import FLOAT32, dtype_policy
 from daaf_tf.retrieval import Features, RetrievalResult, rank_features
 from daaf_tf.training.attention_metrics import (
     JOINT_ACCURACY,
@@ -32,7 +33,9 @@ from daaf_tf.training.memory import out_of_memory
 from daaf_tf.training.optimizers import build_optimizer
 
 
-def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
+def load_model(
+    config: Config, model_dir: str, *, flag: str = "model_dir"
+) -> tuple[tf.keras.Model, int]:
     """Build the whole network of a run with the weights of its newest checkpoint, in float32.
 
     Where the run keeps moving averages of its weights (EMA), these are taken.
@@ -40,6 +43,7 @@ def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
     Args:
       config: the run's config, see `checkpoints.read_config`.
       model_dir: its model directory.
+      flag: that names the directory, for the message.
 
     Returns:
       The model, and the step of its checkpoint.
@@ -47,9 +51,9 @@ def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
     Raises:
       UserError: no checkpoint, or none that can be read.
     """
-    tf.keras.mixed_precision.set_global_policy("float32")
     # How replicas normalise together is of no concern to one: the plain graph is the faster one.
-    model = build_daaf(config.replace(sync_batch_norm=False))
+    with dtype_policy(FLOAT32):
+        model = build_daaf(config.replace(sync_batch_norm=False))
     parts = {"model": model}
     if config.optimizer.ema_momentum:
         parts["optimizer"] = build_optimizer(config.optimizer)
@@ -58,7 +62,7 @@ def load_model(config: Config, model_dir: str) -> tuple[tf.keras.Model, int]:
     for problem in problems:
         print(f"warning: {problem}")
     if step is None:
-        raise UserError(f"--model_dir={model_dir}: there is no checkpoint yet; train first")
+        raise UserError(f"--{flag}={model_dir}: there is no checkpoint yet; train first")
     if config.optimizer.ema_momentum:
         parts["optimizer"].assign_averages(model.trainable_variables)
     return model, step

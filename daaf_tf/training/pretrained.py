@@ -9,15 +9,11 @@ import tensorflow as tf
 
 from daaf_tf.config import Config
 from daaf_tf.errors import UserError
-from daaf_tf.model import backbone_model, build_daaf
+from daaf_tf.model import backbone_model
 from daaf_tf.model.weight_files import WeightFile, read_weight_file
 from daaf_tf.model.weights import read_arrays
-from daaf_tf.training.checkpoints import (
-    CHECKPOINTS,
-    Checkpoints,
-    has_checkpoint,
-    read_config,
-)
+from daaf_tf.training.checkpoints import CHECKPOINTS, has_checkpoint, read_config
+from daaf_tf.training.evaluation import load_model
 
 
 def resolve_pretrained(config: Config, model_dir: str) -> Config:
@@ -71,13 +67,8 @@ def read_pretrained(config: Config) -> WeightFile | None:
 
 
 def _read_run(model_dir: str) -> WeightFile:
-    """Read the backbone of another run's newest checkpoint."""
-    model = build_daaf(read_config(model_dir))
-    step, problems = Checkpoints(model_dir, model=model).restore()
-    for problem in problems:
-        print(f"warning: {problem}")
-    if step is None:
-        raise UserError(f"--pretrained={model_dir}: the run has no checkpoint yet")
+    """Read the backbone of another run's newest checkpoint: what that run evaluates."""
+    model, step = load_model(read_config(model_dir), model_dir, flag="pretrained")
     arrays = read_arrays(backbone_model(model))
     content = hashlib.sha256()
     for name, array in sorted(arrays.items()):

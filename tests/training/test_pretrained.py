@@ -8,6 +8,7 @@ import tensorflow as tf
 from daaf_tf.config import Config, differences
 from daaf_tf.errors import UserError
 from daaf_tf.model import backbone_model, build_daaf
+from daaf_tf.model.precision import dtype_policy
 from daaf_tf.model.weights import read_arrays, write_weights
 from daaf_tf.training.checkpoints import Checkpoints, prepare_model_dir
 from daaf_tf.training.compiling import compile_model
@@ -142,8 +143,28 @@ def test_another_runs_backbone_is_read_from_its_folder(model, tmp_path):
         np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
+def test_of_another_run_with_averages_these_are_taken(tmp_path):
+    run, earlier = tmp_path / "earlier", make_config(ema_momentum=0.5)
+    compiled = compile_model(earlier)
+    compiled.optimizer.build(compiled.trainable_variables)
+    for average in compiled.optimizer._model_variables_moving_average:
+        average.assign(tf.ones_like(average))
+    prepare_model_dir(str(run), earlier, "")
+    Checkpoints(str(run), model=compiled, optimizer=compiled.optimizer).save(1)
+    arrays = read_pretrained(make_config(pretrained=str(run))).tensors
+    kernel = next(name for name in arrays if name.endswith("/kernel"))
+    np.testing.assert_array_equal(arrays[kernel], 1.0)
+
+
+def test_reading_another_run_leaves_the_policy_alone(model, tmp_path):
+    begin(tmp_path / "earlier", make_config(), model)
+    with dtype_policy("mixed_bfloat16"):
+        read_pretrained(make_config(pretrained=str(tmp_path / "earlier")))
+        assert tf.keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+
+
 def test_another_run_without_a_checkpoint_is_named(tmp_path):
     prepare_model_dir(str(tmp_path / "run"), make_config(), "")
     (tmp_path / "run" / "checkpoints").mkdir()
-    with pytest.raises(UserError, match="the run has no checkpoint yet"):
+    with pytest.raises(UserError, match="--pretrained=.*no checkpoint yet"):
         read_pretrained(make_config(pretrained=str(tmp_path / "run")))
