@@ -7,6 +7,7 @@ are handed on here.
 from __future__ import annotations
 
 import dataclasses
+import io
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
@@ -162,6 +163,9 @@ def _run(call: Callable[[list[str]], None]) -> None:
         # What libraries log for their developers is kept off the screen, unless it is asked for.
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)
+        # A file name may hold bytes that no terminal can show.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             call(arguments[1:])
         except UserError as error:

@@ -158,6 +158,11 @@ def test_run_keeps_the_trace_of_our_own_bugs():
     assert "Traceback" in errors
 
 
+def test_a_name_that_is_no_text_can_be_printed():
+    program = "from daaf_tf import flags; flags.run(lambda: print('a\\udcff.jpg'))"
+    assert run(program)[:2] == (0, "a\\udcff.jpg\n")
+
+
 def test_help_lists_the_settings():
     _, printed, _ = run(PARSE.format(base="None"), "--help")
     assert [name for name in settings() if f"--{name}:" not in printed.replace("[no]", "")] == []

@@ -25,8 +25,7 @@ def format_inspection(inspection: Inspection, data_dir: str | os.PathLike) -> st
         verdict,
         *(f"  {fault}" for fault in inspection.faults),
     ]
-    # A file name may hold bytes that no terminal can show.
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
+    return "\n".join(lines)
 
 
 def _table(inspection: Inspection) -> list[str]:

@@ -36,8 +36,7 @@ def format_summary(report: Report) -> str:
         *_ignored(report),
         *_problems(report),
     ]
-    # A file name may hold bytes that no terminal can show.
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode()
+    return "\n".join(lines)
 
 
 def _count(entry: dict) -> Counts:

@@ -59,8 +59,3 @@ def test_ignored_files_and_notes_are_told():
     text = format_summary(make_report(ignored=ignored, notes=["no folder x: train has no masks"]))
     assert "a/Thumbs4.db and 2 more." in text
     assert "no folder x: train has no masks" in text
-
-
-def test_name_that_is_no_text_can_be_printed():
-    problem = Problem("image", "train", b"\xff\xe4.jpg".decode("utf-8", "surrogateescape"), "bad")
-    format_summary(make_report([problem])).encode("utf-8")
