@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import pathlib
 import random
+import subprocess
+import sys
 
 import fuzz_readers
-from fuzz_readers import fuzz, mutate
+import pytest
+from fuzz_readers import fuzz
 from fuzz_targets import Target
+from mutations import mutate
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
 
 
 def test_no_reader_crashes_or_reads_damaged_input_wrong(tmp_path):
@@ -48,3 +55,11 @@ def test_failure_names_its_mutation(tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz_readers, "make_targets", lambda folder: {"one": target})
     results = fuzz(tmp_path, mutations=2, seed=7)
     assert results["one"].failures[-1] == "7/one/1: ZeroDivisionError: crash"
+
+
+@pytest.mark.parametrize("program", ["data/fuzz_readers.py", "serving/fuzz_requests.py"])
+def test_the_programs_find_what_they_import(program):
+    done = subprocess.run(
+        [sys.executable, TESTS / program, "--help"], capture_output=True, check=False, text=True
+    )
+    assert (done.returncode, "--mutations" in done.stdout) == (0, True), done.stderr

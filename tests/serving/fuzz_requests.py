@@ -25,8 +25,8 @@ from daaf_tf.errors import UserError
 from daaf_tf.model import embedding_model
 from daaf_tf.serving import load, write_saved_model
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "data"))
-from fuzz_readers import mutate  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from mutations import mutate  # noqa: E402
 
 
 @dataclasses.dataclass
